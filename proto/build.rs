@@ -1,0 +1,21 @@
+//! Compiles the contract without an installed protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    const PROTOS: [&str; 6] = [
+        "rackhaven/v1/access.proto",
+        "rackhaven/v1/enrolment.proto",
+        "rackhaven/v1/event.proto",
+        "rackhaven/v1/fleet.proto",
+        "rackhaven/v1/sample.proto",
+        "rackhaven/v1/session.proto",
+    ];
+    for path in PROTOS {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let descriptors = protox::compile(PROTOS, ["."])?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::SmallBufferCodec")
+        .btree_map(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

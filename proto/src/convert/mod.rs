@@ -1,0 +1,8 @@
+//! From the wire to the model, once, at the edge. One file a noun; what is missing or unknown is an
+//! [`Invalid`](crate::Invalid) with the field's name.
+
+mod command;
+mod event;
+mod hello;
+mod sample;
+mod state;
