@@ -12,6 +12,8 @@ use rackhaven_proto::model::NodeFacts;
 use rackhaven_proto::v1;
 
 pub mod fake;
+pub mod linux;
+mod sys;
 
 /// The board's two clocks.
 pub trait Clock: Send + Sync {

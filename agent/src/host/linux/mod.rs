@@ -1,0 +1,42 @@
+//! The board behind the traits: `/proc`, `/sys` and a few system calls. One thread, no child processes but the one that
+//! switches the board, nothing written to disk.
+
+use std::path::PathBuf;
+
+mod clock;
+mod cores;
+mod disks;
+mod facts;
+mod file;
+mod file_systems;
+mod networks;
+pub mod parse;
+mod power;
+mod previous;
+mod probe;
+mod sensors;
+mod slow_sensors;
+mod throttling;
+
+pub use clock::LinuxClock;
+pub use power::CommandSwitch;
+pub use probe::LinuxProbe;
+
+/// Where the kernel's and the distribution's files are, so that tests read recorded ones.
+#[derive(Debug, Clone)]
+pub struct Roots {
+    /// `/proc`.
+    pub proc: PathBuf,
+    /// `/sys`.
+    pub sys: PathBuf,
+    /// `/etc`.
+    pub etc: PathBuf,
+    /// `/dev`.
+    pub dev: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), sys: "/sys".into(), etc: "/etc".into(), dev: "/dev".into() }
+    }
+}
