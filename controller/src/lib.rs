@@ -1,1 +1,17 @@
-//! Placeholder
+//! The controller: it knows every node, decides, and answers for what was decided.
+
+pub mod access;
+pub mod app;
+pub mod audit;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod core;
+pub mod enrolment;
+pub mod events;
+pub mod fleet;
+pub mod history;
+pub mod init;
+pub mod net;
+pub mod service;
+pub mod store;

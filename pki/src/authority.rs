@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::{Identity, PkiError, PrivateKey, hex, random, sha256};
 
 /// How far in the past every certificate begins, seconds: a client's clock may be that far behind.
-const BACKDATE_S: i64 = 24 * 3600;
+pub(crate) const BACKDATE_S: i64 = 24 * 3600;
 /// Life of the authority's own certificate, seconds: 20 years.
 const AUTHORITY_LIFE_S: i64 = 20 * 365 * 24 * 3600;
 

@@ -4,6 +4,7 @@ use rustls_pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::authority::BACKDATE_S;
 use crate::{Identity, PkiError, hex, sha256};
 
 /// What a certificate says, as far as it matters here. Its signature is not checked by reading it.
@@ -70,9 +71,10 @@ impl CertificateInfo {
         }
     }
 
-    /// When to renew it: two thirds of its life, seconds since 1970-01-01 UTC.
+    /// When to renew it: two thirds of its life after it was issued, seconds since 1970-01-01 UTC.
     pub fn renew_unix_s(&self) -> i64 {
-        let life = self.not_after_unix_s.saturating_sub(self.not_before_unix_s);
-        self.not_before_unix_s.saturating_add(life / 3 * 2)
+        let issued = self.not_before_unix_s.saturating_add(BACKDATE_S);
+        let life = self.not_after_unix_s.saturating_sub(issued);
+        issued.saturating_add(life.saturating_mul(2) / 3)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod convert;
+pub mod daemon;
 pub mod model;
 
 /// The wire types and services of version 1, generated from the files in `proto/rackhaven/v1`.

@@ -1,0 +1,178 @@
+//! Who may call what: one table, denied by default.
+
+mod directory;
+
+use std::fmt;
+
+use rackhaven_pki::Subject;
+use rackhaven_proto::model::{NodeName, Role, UserName};
+
+pub use directory::{CertificateState, Directory};
+
+/// Who calls, as far as the connection and the store prove it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// No certificate.
+    Anonymous,
+    /// An enrolled node.
+    Node(NodeName),
+    /// A user and what it may do now.
+    User(UserName, Role),
+    /// Root, or the controller's own user, on this machine.
+    Local(u32),
+    /// A known subject whose certificate has expired.
+    Expired(Subject),
+    /// A certificate that was revoked, or that the store does not know.
+    Refused(Subject),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Node(name) => write!(f, "node/{name}"),
+            Self::User(name, _) => write!(f, "user/{name}"),
+            Self::Local(uid) => write!(f, "local/{uid}"),
+            Self::Expired(subject) | Self::Refused(subject) => write!(f, "{subject}"),
+        }
+    }
+}
+
+/// What a method asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// Anybody; the method checks an invitation.
+    Invitation,
+    /// A known subject, its certificate expired or not.
+    KnownKey,
+    /// A node, about itself.
+    Node,
+    /// A user with at least this role.
+    AtLeast(Role),
+}
+
+/// Every method, and what it asks. What is not here is denied.
+pub const METHODS: &[(&str, Requirement)] = &[
+    ("/rackhaven.v1.Enrolment/Enrol", Requirement::Invitation),
+    ("/rackhaven.v1.Enrolment/Renew", Requirement::KnownKey),
+    ("/rackhaven.v1.Sessions/Open", Requirement::Node),
+    ("/rackhaven.v1.Fleet/GetStatus", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Fleet/GetNode", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Fleet/InviteNode", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Fleet/RejoinNode", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Fleet/RemoveNode", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Fleet/LabelNode", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Fleet/RebootNode", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Fleet/PowerOffNode", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Events/List", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Access/WhoAmI", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Access/InviteUser", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Access/ListUsers", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Access/RevokeUser", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Access/ListAudit", Requirement::AtLeast(Role::Admin)),
+];
+
+/// Why a call was denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// Who calls is not known: a certificate is missing, expired, revoked or foreign.
+    Unauthenticated(String),
+    /// Who calls is known, and may not.
+    NotAllowed(String),
+}
+
+/// Decides on one call.
+///
+/// # Errors
+/// The reason of a denial, for the caller and the audit log.
+pub fn decide(caller: &Caller, method: &str) -> Result<(), Denial> {
+    let short = short_name(method);
+    let Some((_, requirement)) = METHODS.iter().find(|(name, _)| *name == method) else {
+        return Err(Denial::NotAllowed(format!("there is no method {short}")));
+    };
+    let refused = |reason: &str| Err(Denial::Unauthenticated(reason.to_owned()));
+    match (requirement, caller) {
+        (_, Caller::Refused(subject)) => refused(&format!("the certificate of {subject} was revoked or is not known")),
+        (Requirement::Invitation | Requirement::KnownKey, Caller::Node(_) | Caller::User(..) | Caller::Expired(_))
+        | (Requirement::Invitation, Caller::Anonymous)
+        | (Requirement::Node, Caller::Node(_))
+        | (Requirement::AtLeast(_), Caller::Local(_)) => Ok(()),
+        (_, Caller::Expired(subject)) => {
+            refused(&format!("the certificate of {subject} has expired; it may only be renewed"))
+        }
+        (_, Caller::Anonymous) => refused(&format!("{short} needs a certificate")),
+        (Requirement::AtLeast(role), Caller::User(_, has)) if has >= role => Ok(()),
+        (Requirement::AtLeast(role), Caller::User(name, has)) => {
+            Err(Denial::NotAllowed(format!("{short} needs the role {role}; {name} is {has}")))
+        }
+        (Requirement::AtLeast(_), Caller::Node(name)) => {
+            Err(Denial::NotAllowed(format!("{short} is for users; {name} is a node")))
+        }
+        (Requirement::Node, _) => Err(Denial::NotAllowed(format!("{short} is for nodes"))),
+        (Requirement::KnownKey | Requirement::Invitation, Caller::Local(_)) => {
+            Err(Denial::NotAllowed(format!("{short} needs a certificate, which a Unix socket has not")))
+        }
+    }
+}
+
+/// `/rackhaven.v1.Fleet/GetStatus` as people say it: `Fleet/GetStatus`.
+pub fn short_name(method: &str) -> &str {
+    method.strip_prefix("/rackhaven.v1.").unwrap_or(method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caller, Denial, METHODS, Requirement, Role, Subject, decide};
+
+    fn callers() -> Vec<(&'static str, Caller)> {
+        let user = |role| Caller::User("ann".parse().unwrap(), role);
+        vec![
+            ("anonymous", Caller::Anonymous),
+            ("node", Caller::Node("pi".parse().unwrap())),
+            ("viewer", user(Role::Viewer)),
+            ("operator", user(Role::Operator)),
+            ("admin", user(Role::Admin)),
+            ("local", Caller::Local(0)),
+            ("expired", Caller::Expired(Subject::Node("pi".parse().unwrap()))),
+            ("refused", Caller::Refused(Subject::Node("pi".parse().unwrap()))),
+        ]
+    }
+
+    /// Who may pass each requirement, written out.
+    #[test]
+    fn golden() {
+        for (method, requirement) in METHODS {
+            let allowed: &[&str] = match requirement {
+                Requirement::Invitation => &["anonymous", "node", "viewer", "operator", "admin", "expired"],
+                Requirement::KnownKey => &["node", "viewer", "operator", "admin", "expired"],
+                Requirement::Node => &["node"],
+                Requirement::AtLeast(Role::Viewer) => &["viewer", "operator", "admin", "local"],
+                Requirement::AtLeast(Role::Operator) => &["operator", "admin", "local"],
+                Requirement::AtLeast(Role::Admin) => &["admin", "local"],
+            };
+            for (who, caller) in callers() {
+                assert_eq!(decide(&caller, method).is_ok(), allowed.contains(&who), "{who} on {method}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_not_for_viewers() {
+        for (method, requirement) in METHODS {
+            let verb = method.rsplit('/').next().unwrap();
+            let looks = ["Get", "List", "WhoAmI"].iter().any(|prefix| verb.starts_with(prefix));
+            if let Requirement::AtLeast(role) = requirement {
+                assert!(looks || *role > Role::Viewer, "{method} is open to viewers");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_method_is_denied_to_everybody() {
+        for (_, caller) in callers() {
+            assert!(decide(&caller, "/rackhaven.v1.Fleet/Nope").is_err());
+            assert!(decide(&caller, "").is_err());
+        }
+        assert!(matches!(decide(&Caller::Local(0), "/x/y"), Err(Denial::NotAllowed(_))));
+    }
+}

@@ -1,0 +1,50 @@
+//! The controller's one clock.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use rackhaven_pki::clock::{SystemClock, TrustClock};
+
+/// Wall clock for people and certificates, monotonic clock for everything that is waited for.
+#[derive(Debug)]
+pub struct Clock {
+    start: Instant,
+    floor_unix_s: AtomicI64,
+}
+
+impl Clock {
+    /// Begins to count.
+    #[expect(clippy::disallowed_methods, reason = "the one home of the controller's clock")]
+    pub fn start() -> Self {
+        Self { start: Instant::now(), floor_unix_s: AtomicI64::new(0) }
+    }
+
+    /// Milliseconds since 1970-01-01 UTC. May jump.
+    pub fn wall_ms(&self) -> i64 {
+        SystemClock::unix_ms()
+    }
+
+    /// Milliseconds since the controller started. Never jumps.
+    pub fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells of a moment that has certainly passed, milliseconds since 1970-01-01 UTC.
+    pub fn has_passed(&self, wall_ms: i64) {
+        self.floor_unix_s.fetch_max(wall_ms / 1000, Ordering::Relaxed);
+    }
+}
+
+impl TrustClock for Clock {
+    fn now_unix_s(&self) -> i64 {
+        self.wall_ms().div_euclid(1000)
+    }
+
+    fn floor_unix_s(&self) -> i64 {
+        self.floor_unix_s.load(Ordering::Relaxed)
+    }
+
+    fn synchronised(&self) -> bool {
+        true
+    }
+}

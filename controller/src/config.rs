@@ -1,0 +1,279 @@
+//! `controller.toml`: raw TOML, then a type whose values can all be used.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rackhaven_proto::Invalid;
+use rackhaven_proto::daemon::LogSettings;
+use rackhaven_proto::model::Endpoint;
+use serde::Deserialize;
+
+/// Seconds of a day.
+const DAY_S: u64 = 24 * 3600;
+
+/// The checked configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where to listen for gRPC.
+    pub listen: Vec<SocketAddr>,
+    /// The Unix socket for root on this machine; none to have none.
+    pub socket: Option<PathBuf>,
+    /// Where agents and users reach this controller, in order of preference; told to them.
+    pub endpoints: Vec<Endpoint>,
+    /// Heartbeats and what follows from missing ones.
+    pub session: SessionConfig,
+    /// How long certificates live.
+    pub certificates: CertificateConfig,
+    /// How much of the past is kept.
+    pub history: HistoryConfig,
+    /// Bounds against floods.
+    pub limits: LimitConfig,
+    /// The log.
+    pub log: LogSettings,
+}
+
+/// The `[session]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Between two heartbeats, milliseconds.
+    pub heartbeat_ms: u32,
+    /// Between two samples, milliseconds.
+    pub sample_ms: u32,
+    /// After so many missed heartbeats a node is suspect.
+    pub suspect_after_missed: u32,
+    /// After so many missed heartbeats a node is down.
+    pub down_after_missed: u32,
+}
+
+/// The `[certificates]` table; lives in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// Of a node's certificate.
+    pub node_life_s: i64,
+    /// Of a user's.
+    pub user_life_s: i64,
+    /// Of the controller's own.
+    pub server_life_s: i64,
+}
+
+/// The `[history]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// Whether minute averages are kept at all.
+    pub enabled: bool,
+    /// Samples of each node that are kept in memory.
+    pub recent_points: usize,
+    /// How long minute averages are kept, hours.
+    pub minutes_keep_hours: u32,
+}
+
+/// The `[limits]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitConfig {
+    /// Most open connections.
+    pub connections: usize,
+    /// Most handshakes at a time; beyond it the oldest is dropped.
+    pub handshakes: usize,
+    /// Most connections without a certificate.
+    pub anonymous_connections: usize,
+    /// Enrolments that one address may try in a minute.
+    pub enrolments_per_minute: u32,
+}
+
+/// The file's form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    listen: Option<OneOrMany>,
+    socket: Option<String>,
+    endpoints: Option<Vec<String>>,
+    #[serde(default)]
+    session: RawSession,
+    #[serde(default)]
+    certificates: RawCertificates,
+    #[serde(default)]
+    history: RawHistory,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    log: LogSettings,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSession {
+    heartbeat_ms: Option<u32>,
+    sample_ms: Option<u32>,
+    suspect_after_missed: Option<u32>,
+    down_after_missed: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCertificates {
+    node_life_seconds: Option<u64>,
+    user_life_seconds: Option<u64>,
+    server_life_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHistory {
+    enabled: Option<bool>,
+    recent_points: Option<usize>,
+    minutes_keep_hours: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    connections: Option<usize>,
+    handshakes: Option<usize>,
+    anonymous_connections: Option<usize>,
+    enrolments_per_minute: Option<u32>,
+}
+
+/// A number within bounds, or its default.
+fn within<T>(key: &str, value: Option<T>, default: T, least: T, most: T) -> Result<T, Invalid>
+where
+    T: PartialOrd + Copy + std::fmt::Display,
+{
+    let value = value.unwrap_or(default);
+    if value < least || value > most {
+        return Err(Invalid::new(key, format!("{value} is not between {least} and {most}")));
+    }
+    Ok(value)
+}
+
+fn life(key: &str, value: Option<u64>, default_days: u64) -> Result<i64, Invalid> {
+    within(key, value, default_days * DAY_S, 30, 10 * 365 * DAY_S).map(u64::cast_signed)
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Invalid;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Invalid> {
+        let listen = match raw.listen {
+            None => vec!["[::]:7443".to_owned()],
+            Some(OneOrMany::One(one)) => vec![one],
+            Some(OneOrMany::Many(many)) => many,
+        };
+        let listen = listen
+            .iter()
+            .map(|text| {
+                text.parse::<SocketAddr>()
+                    .map_err(|_| Invalid::new("listen", format!("{text:?} is not ADDRESS:PORT, such as [::]:7443")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if listen.is_empty() {
+            return Err(Invalid::new("listen", "names no address"));
+        }
+        let socket = raw.socket.unwrap_or_else(|| "/run/rackhaven/controller.sock".to_owned());
+        let endpoints = raw
+            .endpoints
+            .unwrap_or_default()
+            .iter()
+            .map(|text| text.parse().map_err(|invalid: Invalid| Invalid::new("endpoints", invalid.reason)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let session = &raw.session;
+        let suspect_after_missed = within("session.suspect_after_missed", session.suspect_after_missed, 3, 1, 1000)?;
+        Ok(Self {
+            listen,
+            socket: (!socket.is_empty()).then(|| PathBuf::from(socket)),
+            endpoints,
+            session: SessionConfig {
+                heartbeat_ms: within("session.heartbeat_ms", session.heartbeat_ms, 2000, 100, 60_000)?,
+                sample_ms: within("session.sample_ms", session.sample_ms, 5000, 200, 3_600_000)?,
+                suspect_after_missed,
+                down_after_missed: within(
+                    "session.down_after_missed",
+                    session.down_after_missed,
+                    suspect_after_missed.max(4) + 1,
+                    suspect_after_missed + 1,
+                    10_000,
+                )?,
+            },
+            certificates: CertificateConfig {
+                node_life_s: life("certificates.node_life_seconds", raw.certificates.node_life_seconds, 90)?,
+                user_life_s: life("certificates.user_life_seconds", raw.certificates.user_life_seconds, 365)?,
+                server_life_s: life("certificates.server_life_seconds", raw.certificates.server_life_seconds, 365)?,
+            },
+            history: HistoryConfig {
+                enabled: raw.history.enabled.unwrap_or(true),
+                recent_points: within("history.recent_points", raw.history.recent_points, 60, 0, 1000)?,
+                minutes_keep_hours: within("history.minutes_keep_hours", raw.history.minutes_keep_hours, 48, 1, 8784)?,
+            },
+            limits: LimitConfig {
+                connections: within("limits.connections", raw.limits.connections, 16_384, 16, 1_000_000)?,
+                handshakes: within("limits.handshakes", raw.limits.handshakes, 2048, 8, 65_536)?,
+                anonymous_connections: within(
+                    "limits.anonymous_connections",
+                    raw.limits.anonymous_connections,
+                    256,
+                    8,
+                    65_536,
+                )?,
+                enrolments_per_minute: within(
+                    "limits.enrolments_per_minute",
+                    raw.limits.enrolments_per_minute,
+                    120,
+                    1,
+                    100_000,
+                )?,
+            },
+            log: raw.log,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rackhaven_proto::daemon::parse_toml;
+
+    use super::{Config, RawConfig};
+
+    fn parse(text: &str) -> Result<Config, String> {
+        parse_toml::<RawConfig, Config>(text, Path::new("controller.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_whole() {
+        let config = parse("").unwrap();
+        assert_eq!(config.session.down_after_missed, 5);
+        assert_eq!(config.listen, ["[::]:7443".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        assert_eq!(parse(include_str!("../../packaging/controller.toml")), parse(""));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, message) in [
+            (
+                "lisen = 'x'",
+                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `log`; did you mean `listen`?",
+            ),
+            ("listen = 'x'", "controller.toml: listen: \"x\" is not ADDRESS:PORT, such as [::]:7443"),
+            ("listen = []", "controller.toml: listen: names no address"),
+            ("endpoints = ['a:0']", "controller.toml: endpoints: \"0\" is not a port from 1 to 65535"),
+            ("[session]\nheartbeat_ms = 5", "controller.toml: session.heartbeat_ms: 5 is not between 100 and 60000"),
+            (
+                "[session]\nsuspect_after_missed = 9\ndown_after_missed = 9",
+                "controller.toml: session.down_after_missed: 9 is not between 10 and 10000",
+            ),
+        ] {
+            assert_eq!(parse(text), Err(message.to_owned()));
+        }
+    }
+}

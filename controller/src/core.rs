@@ -1,0 +1,91 @@
+//! What all services and drivers share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rackhaven_pki::{Authority, Identity, Subject};
+use rackhaven_proto::model::ClusterId;
+
+use crate::access::{Caller, Directory};
+use crate::clock::Clock;
+use crate::commands::Commands;
+use crate::config::Config;
+use crate::events::Events;
+use crate::fleet::{Registry, Thresholds};
+use crate::net::{Connections, Denials};
+use crate::store::{AuditEntry, History, MinuteRow, Store};
+
+/// The cluster's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Made once, a part of every identity.
+    pub id: ClusterId,
+    /// For people.
+    pub name: String,
+}
+
+/// The controller's parts, put together once by `app`.
+pub struct Core {
+    /// The configuration as last loaded.
+    pub config: ArcSwap<Config>,
+    /// The one clock.
+    pub clock: Arc<Clock>,
+    /// The record on the disk.
+    pub store: Store,
+    /// Figures of the past; none if switched off.
+    pub history: Option<History>,
+    /// Certificates and users.
+    pub directory: Directory,
+    /// The nodes.
+    pub registry: Registry,
+    /// What happens.
+    pub events: Events,
+    /// What was ordered.
+    pub commands: Commands,
+    /// Open connections, by who holds them.
+    pub connections: Connections,
+    /// Refused calls, on their way into the audit log.
+    pub denials: Denials,
+    /// Issues certificates.
+    pub authority: Authority,
+    /// The cluster's names.
+    pub cluster: Cluster,
+    /// Completed minutes that wait to be stored together.
+    pub minutes: Mutex<Vec<MinuteRow>>,
+    /// End of the controller's own certificate, seconds since 1970-01-01 UTC.
+    pub server_certificate_ends_s: std::sync::atomic::AtomicI64,
+}
+
+impl Core {
+    /// The silence after which nodes count as suspect or down, as configured now.
+    pub fn thresholds(&self) -> Thresholds {
+        let session = self.config.load().session;
+        Thresholds::new(session.heartbeat_ms, session.suspect_after_missed, session.down_after_missed)
+    }
+
+    /// Keeps a completed minute until the next are stored. If the disk has refused them for long, the newest is dropped.
+    pub fn add_minute(&self, minute: MinuteRow) {
+        const MOST_WAITING: usize = 100_000;
+        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        if minutes.len() < MOST_WAITING {
+            minutes.push(minute);
+        }
+    }
+
+    /// The identity of a subject in this cluster.
+    pub fn identity(&self, subject: Subject) -> Identity {
+        Identity { cluster: self.cluster.id.clone(), subject }
+    }
+
+    /// An entry for the audit log, now.
+    pub fn audit_entry(&self, who: &Caller, origin: &str, action: &str, target: &str, outcome: &str) -> AuditEntry {
+        AuditEntry {
+            wall_ms: self.clock.wall_ms(),
+            who: who.to_string(),
+            origin: origin.to_owned(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            outcome: outcome.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The nodes: who is there, how they are, and what that means.
+
+mod health;
+mod liveness;
+mod registry;
+mod session;
+
+pub use health::{Problem, fleet_verdict, node_problems};
+pub use liveness::{Liveness, Thresholds};
+pub use registry::{Attached, NodeView, Registry, SessionConflict, StateChange};
+pub use session::{Outbox, SessionId};

@@ -1,0 +1,108 @@
+//! `rackhaven-controller`: the daemon on the master.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rackhaven_controller::app::{Paths, read_config, run};
+use rackhaven_controller::clock::Clock;
+use rackhaven_controller::init::{Lives, init};
+use rackhaven_proto::daemon::start_logging;
+use rackhaven_proto::model::Endpoint;
+
+#[derive(Parser)]
+#[command(
+    name = "rackhaven-controller",
+    version,
+    about = "Rackhaven's daemon on the master: state, decisions, the API"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new cluster: its CA, the controller's certificate, and the first admin's context
+    Init {
+        #[command(flatten)]
+        paths: PathFlags,
+        /// The cluster's name, for people
+        #[arg(long, default_value = "rack")]
+        cluster_name: String,
+        /// Where this controller is reached, best first; goes into admin.context [default: this host's name and port 7443]
+        #[arg(long = "endpoint", value_name = "HOST:PORT")]
+        endpoints: Vec<Endpoint>,
+    },
+    /// Run the controller
+    Run {
+        #[command(flatten)]
+        paths: PathFlags,
+    },
+    /// Check the configuration file and say what is wrong with it
+    CheckConfig {
+        #[command(flatten)]
+        paths: PathFlags,
+    },
+}
+
+#[derive(Args)]
+struct PathFlags {
+    /// The configuration file; one that is not there means all defaults
+    #[arg(long, value_name = "FILE", default_value = "/etc/rackhaven/controller.toml")]
+    config: PathBuf,
+    /// Where the controller keeps what it knows
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/rackhaven/controller")]
+    state_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match start(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rackhaven-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match cli.command {
+        Command::Init { paths, cluster_name, endpoints } => {
+            let config = read_config(&paths.config)?;
+            let endpoints = first_given(endpoints, &config.endpoints)?;
+            let lives = Lives { server_s: config.certificates.server_life_s, user_s: config.certificates.user_life_s };
+            let now_ms = Clock::start().wall_ms();
+            let cluster = runtime.block_on(init(&paths.state_dir, &cluster_name, &endpoints, lives, now_ms))?;
+            println!("cluster {} ({}) made in {}", cluster.name, cluster.id, paths.state_dir.display());
+            println!("next: rackhaven-controller run");
+            println!("then: ctl --context-file {} status", paths.state_dir.join("admin.context").display());
+            Ok(())
+        }
+        Command::Run { paths } => {
+            let config = read_config(&paths.config)?;
+            start_logging(&config.log)?;
+            runtime.block_on(run(Paths { config: paths.config, state: paths.state_dir }, config))
+        }
+        Command::CheckConfig { paths } => {
+            std::fs::metadata(&paths.config)
+                .map_err(|error| anyhow::anyhow!("reading {}: {error}", paths.config.display()))?;
+            read_config(&paths.config)?;
+            println!("{} is good", paths.config.display());
+            Ok(())
+        }
+    }
+}
+
+/// The endpoints of the flags, or of the configuration, or this host.
+fn first_given(flags: Vec<Endpoint>, configured: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
+    if !flags.is_empty() {
+        return Ok(flags);
+    }
+    if !configured.is_empty() {
+        return Ok(configured.to_vec());
+    }
+    let host = nix::unistd::gethostname()?;
+    Ok(vec![host.to_string_lossy().parse()?])
+}

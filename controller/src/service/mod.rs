@@ -1,0 +1,61 @@
+//! The services of the contract. Each converts, asks the cores, performs, converts back.
+
+mod access;
+mod enrolment;
+mod events;
+mod fleet;
+mod node_command;
+mod sessions;
+mod summary;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rackhaven_proto::Invalid;
+use rackhaven_proto::v1::access_server::AccessServer;
+use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
+use rackhaven_proto::v1::events_server::EventsServer;
+use rackhaven_proto::v1::fleet_server::FleetServer;
+use rackhaven_proto::v1::sessions_server::SessionsServer;
+use tokio_stream::Stream;
+use tonic::Status;
+use tonic::service::Routes;
+
+use crate::core::Core;
+use crate::store::StoreError;
+
+/// Longest message of an agent, bytes. A sample of a large machine has some 10 KiB.
+const AGENT_MESSAGE_BYTES: usize = 256 * 1024;
+/// Longest message of a user, bytes.
+const USER_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// All services over one core.
+pub fn routes(core: &Arc<Core>) -> Routes {
+    let sessions = SessionsServer::new(sessions::SessionService::new(Arc::clone(core)))
+        .max_decoding_message_size(AGENT_MESSAGE_BYTES);
+    let enrolment = EnrolmentServer::new(enrolment::EnrolmentService::new(Arc::clone(core)))
+        .max_decoding_message_size(USER_MESSAGE_BYTES);
+    let fleet =
+        FleetServer::new(fleet::FleetService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    let events =
+        EventsServer::new(events::EventService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    let access =
+        AccessServer::new(access::AccessService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    Routes::new(sessions).add_service(enrolment).add_service(fleet).add_service(events).add_service(access)
+}
+
+pub use sessions::settings;
+
+/// Bad input, as the caller is told.
+fn bad_input(invalid: Invalid) -> Status {
+    Status::invalid_argument(invalid.to_string())
+}
+
+/// A store that did not do its work, as the caller is told.
+fn store_failed(error: StoreError) -> Status {
+    tracing::error!(%error, "the store failed");
+    Status::unavailable(format!("the controller could not use its store: {error}"))
+}

@@ -1,0 +1,279 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use rackhaven_pki::Subject;
+use rackhaven_proto::model::{CommandId, CommandOutcome, Event, Hello, NodeName, Operation, Sample, Severity};
+use rackhaven_proto::v1;
+use rackhaven_proto::v1::agent_message::Body as FromAgent;
+use rackhaven_proto::v1::controller_message::Body as ToAgent;
+use rackhaven_proto::v1::sessions_server::Sessions;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Answers, bad_input, store_failed};
+use crate::access::Caller;
+use crate::core::Core;
+use crate::fleet::{Outbox, SessionId};
+use crate::net::{CallContext, call_context};
+use crate::store::CommandRow;
+
+/// Messages to an agent that wait to be sent.
+const OUTBOX_LENGTH: usize = 32;
+/// How long an agent may take to say who it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages of one agent in a second; an agent that sends more is read more slowly.
+const MESSAGES_PER_SECOND: u32 = 200;
+/// The event of two agents with one name is told once in so long, milliseconds.
+const DUPLICATE_EVENT_EVERY_MS: u64 = 600_000;
+
+/// The agents' sessions.
+pub(super) struct SessionService {
+    core: Arc<Core>,
+    duplicates: std::sync::Mutex<std::collections::HashMap<NodeName, u64>>,
+}
+
+impl SessionService {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, duplicates: std::sync::Mutex::default() }
+    }
+
+    /// Reads the hello and checks that it is from whom the certificate names.
+    async fn hello(
+        &self,
+        context: &CallContext,
+        name: &NodeName,
+        inbound: &mut Streaming<v1::AgentMessage>,
+    ) -> Result<Hello, Status> {
+        let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no hello"))??;
+        let Some(FromAgent::Hello(wire)) = first.and_then(|message| message.body) else {
+            return Err(Status::invalid_argument("a session begins with a hello"));
+        };
+        let hello = Hello::try_from(wire).map_err(bad_input)?;
+        if hello.node != *name {
+            let core = &self.core;
+            let outcome = format!("denied: says it is node/{}", hello.node);
+            let entry =
+                core.audit_entry(&context.caller, &context.origin, "Sessions/Open", hello.node.as_str(), &outcome);
+            core.denials.record(&context.host, entry).await;
+            let message = format!("{name} posed as {} from {}", hello.node, context.host);
+            core.events.observe(&core.clock, Some(name), "session.impostor", Severity::Critical, message).await;
+            return Err(Status::permission_denied(format!("the certificate is for {name}, not for {}", hello.node)));
+        }
+        Ok(hello)
+    }
+
+    /// Whether the event of two agents with this name is due.
+    fn tell_duplicate(&self, name: &NodeName, now_ms: u64) -> bool {
+        let mut told = self.duplicates.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = told.get(name).is_none_or(|last| now_ms.saturating_sub(*last) >= DUPLICATE_EVENT_EVERY_MS);
+        if due {
+            told.insert(name.clone(), now_ms);
+        }
+        due
+    }
+}
+
+#[tonic::async_trait]
+impl Sessions for SessionService {
+    type OpenStream = Answers<v1::ControllerMessage>;
+
+    async fn open(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Self::OpenStream>, Status> {
+        let context = call_context(&request)?;
+        let Caller::Node(name) = context.caller.clone() else {
+            return Err(Status::permission_denied("a session is a node's"));
+        };
+        let mut inbound = request.into_inner();
+        let hello = self.hello(&context, &name, &mut inbound).await?;
+        let core = &self.core;
+        let now_ms = core.clock.monotonic_ms();
+        let (outbox, stream) = mpsc::channel(OUTBOX_LENGTH);
+        let attached = core
+            .registry
+            .attach(&hello, outbox.clone(), context.origin.clone(), now_ms, &core.thresholds())
+            .ok_or_else(|| Status::permission_denied(format!("{name} is not in the fleet")))?;
+        let attached = match attached {
+            Ok(attached) => attached,
+            Err(conflict) => {
+                if self.tell_duplicate(&name, now_ms) {
+                    let message = format!(
+                        "two agents are {name}: {} is kept, {} refused; was its disk cloned? ctl node rejoin {name}",
+                        conflict.kept, context.origin
+                    );
+                    core.events
+                        .observe(&core.clock, Some(&name), "session.duplicate", Severity::Critical, message)
+                        .await;
+                }
+                return Err(Status::already_exists(format!("another agent is {name} already, at {}", conflict.kept)));
+            }
+        };
+        if let Some(replaced) = attached.replaced {
+            let _ = replaced.try_send(Err(Status::aborted("a newer session has taken over")));
+        }
+        let skew_ms = hello.wall_unix_ms.saturating_sub(core.clock.wall_ms());
+        core.registry.heard(&name, Some(skew_ms), now_ms, true);
+        let welcome = v1::Welcome { settings: Some(settings(core)), wall_unix_ms: core.clock.wall_ms() };
+        // The outbox is new and empty.
+        let _ = outbox.try_send(Ok(to_agent(ToAgent::Welcome(welcome))));
+        for command in core.commands.due(&name, now_ms) {
+            let _ = outbox.try_send(Ok(to_agent(ToAgent::Command(command.into()))));
+        }
+        if attached.facts_changed {
+            let Hello { agent_version, facts, last_run, .. } = hello;
+            let stored = core.store.set_node_facts(name.clone(), agent_version, facts, last_run).await;
+            if let Err(error) = stored {
+                // A session is worth more than its facts on the disk.
+                tracing::error!(%error, node = %name, "a node's facts could not be stored");
+            }
+        }
+        retire_older_certificates(core, &name, context.serial.as_deref()).await;
+        let session = Session { core: Arc::clone(core), name, id: attached.id, outbox };
+        tokio::spawn(session.read(inbound));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+/// The settings that agents are told.
+pub fn settings(core: &Core) -> v1::Settings {
+    let config = core.config.load();
+    v1::Settings {
+        heartbeat_ms: config.session.heartbeat_ms,
+        sample_ms: config.session.sample_ms,
+        endpoints: config.endpoints.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn to_agent(body: ToAgent) -> v1::ControllerMessage {
+    v1::ControllerMessage { body: Some(body) }
+}
+
+/// A node that uses its newest certificate needs none of the older ones.
+async fn retire_older_certificates(core: &Core, name: &NodeName, serial: Option<&str>) {
+    let subject = Subject::Node(name.clone());
+    let Some(serial) = serial else { return };
+    if core.directory.newest(&subject).is_none_or(|(_, newest)| newest != serial) {
+        return;
+    }
+    if core.directory.revoke(&subject, Some(serial)) > 0 {
+        core.connections.end(&subject, Some(serial));
+        let retired = core.store.retire_others(subject, serial.to_owned(), core.clock.wall_ms()).await;
+        if let Err(error) = retired {
+            tracing::error!(%error, node = %name, "older certificates could not be retired on the disk");
+        }
+    }
+}
+
+/// One agent's session, from welcome to end.
+struct Session {
+    core: Arc<Core>,
+    name: NodeName,
+    id: SessionId,
+    outbox: Outbox,
+}
+
+impl Session {
+    async fn read(self, mut inbound: Streaming<v1::AgentMessage>) {
+        let mut second = 0;
+        let mut in_second = 0;
+        let end = loop {
+            let message = tokio::select! {
+                message = inbound.message() => message,
+                () = self.outbox.closed() => break None,
+            };
+            let now_ms = self.core.clock.monotonic_ms();
+            if now_ms / 1000 == second {
+                in_second += 1;
+            } else {
+                (second, in_second) = (now_ms / 1000, 0);
+            }
+            if in_second > MESSAGES_PER_SECOND {
+                // Unread messages fill the stream's window: the flood stops at its source.
+                tokio::time::sleep(Duration::from_millis(1000 - now_ms % 1000)).await;
+            }
+            let body = match message {
+                Ok(Some(message)) => message.body,
+                Ok(None) => break None,
+                Err(status) => break Some(status),
+            };
+            if let Err(status) = self.take(body, now_ms).await {
+                break Some(status);
+            }
+        };
+        if let Some(status) = end {
+            self.tell_end(status).await;
+        }
+        self.core.registry.detach(&self.name, self.id, self.core.clock.monotonic_ms());
+    }
+
+    async fn tell_end(&self, status: Status) {
+        use tonic::Code::{InvalidArgument, OutOfRange};
+        tracing::debug!(node = %self.name, %status, "a session ended");
+        if matches!(status.code(), InvalidArgument | OutOfRange) {
+            let caller = Caller::Node(self.name.clone());
+            let outcome = format!("denied: {}", status.message());
+            let entry = self.core.audit_entry(&caller, "", "Sessions/Open", self.name.as_str(), &outcome);
+            self.core.denials.record(self.name.as_str(), entry).await;
+        }
+        let _ = self.outbox.try_send(Err(status));
+    }
+
+    /// Acts on one message.
+    async fn take(&self, body: Option<FromAgent>, now_ms: u64) -> Result<(), Status> {
+        let core = &self.core;
+        match body {
+            Some(FromAgent::Heartbeat(heartbeat)) => {
+                let skew_ms = heartbeat.wall_unix_ms.saturating_sub(core.clock.wall_ms());
+                core.registry.heard(&self.name, Some(skew_ms), now_ms, false);
+            }
+            Some(FromAgent::Sample(wire)) => {
+                let sample = Sample::try_from(wire).map_err(bad_input)?;
+                core.registry.heard(&self.name, None, now_ms, false);
+                let wall_ms = core.history.as_ref().map(|_| core.clock.wall_ms());
+                if let Some(minute) = core.registry.sample(&self.name, sample, now_ms, wall_ms) {
+                    core.add_minute(minute);
+                }
+            }
+            Some(FromAgent::Event(wire)) => {
+                let event = Event::try_from(wire).map_err(bad_input)?;
+                let id = event.id.to_string();
+                core.events.record(&self.name, event, &core.clock).await.map_err(store_failed)?;
+                self.send(ToAgent::EventsStored(v1::EventsStored { ids: vec![id] })).await;
+            }
+            Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await?,
+            Some(FromAgent::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
+            None => return Err(Status::invalid_argument("an empty message, or one that this version does not know")),
+        }
+        Ok(())
+    }
+
+    async fn command_update(&self, update: v1::CommandUpdate) -> Result<(), Status> {
+        let core = &self.core;
+        let (id, outcome): (CommandId, CommandOutcome) = update.try_into().map_err(bad_input)?;
+        let answered = core.commands.answer(&self.name, id.clone(), outcome.clone()).await.map_err(store_failed)?;
+        // An answer that came before is stored already, and is acknowledged all the same.
+        if let Some(command) = answered.filter(|_| outcome.is_final()) {
+            if outcome == CommandOutcome::Succeeded && command.operation == Operation::PowerOff {
+                core.registry.goes_off(&self.name);
+            }
+            let (severity, end) = match &outcome {
+                CommandOutcome::Failed(reason) => (Severity::Critical, format!("failed: {reason}")),
+                CommandOutcome::Expired => (Severity::Warning, "came too late".to_owned()),
+                CommandOutcome::Accepted | CommandOutcome::Succeeded => (Severity::Info, "begun".to_owned()),
+            };
+            let CommandRow { operation, requested_by, .. } = command;
+            let message = format!("{operation} of {}, asked by {requested_by}, {end}", self.name);
+            core.events.observe(&core.clock, Some(&self.name), "node.command", severity, message).await;
+        }
+        if outcome.is_final() {
+            self.send(ToAgent::CommandStored(v1::CommandStored { id: id.to_string() })).await;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, body: ToAgent) {
+        // An agent that is gone is noticed by the reading side.
+        let _ = self.outbox.send(Ok(to_agent(body))).await;
+    }
+}

@@ -1,0 +1,75 @@
+//! What is known of the nodes, as the contract says it.
+
+use std::collections::HashMap;
+
+use rackhaven_proto::model::NodeState;
+use rackhaven_proto::v1;
+
+use crate::fleet::{NodeView, Problem, fleet_verdict, node_problems};
+
+/// A node with what is wrong with it.
+pub(super) struct Judged {
+    pub(super) view: NodeView,
+    pub(super) problems: Vec<Problem>,
+    pub(super) certificate_ends_ms: i64,
+}
+
+/// Judges a node. `certificate_ends_s` by name.
+pub(super) fn judge(view: NodeView, certificate_ends_s: &HashMap<String, i64>, wall_ms: i64) -> Judged {
+    let ends_ms = certificate_ends_s.get(view.name.as_str()).map(|end_s| end_s.saturating_mul(1000));
+    let left_ms = ends_ms.map(|end| end.saturating_sub(wall_ms));
+    let problems = node_problems(view.state, view.sample.as_deref(), view.skew_ms, left_ms);
+    Judged { view, problems, certificate_ends_ms: ends_ms.unwrap_or(0) }
+}
+
+/// Worst first, then by name.
+pub(super) fn sort(nodes: &mut [Judged]) {
+    let rank = |node: &Judged| {
+        let state = match node.view.state {
+            NodeState::Down => 0,
+            NodeState::Suspect => 1,
+            NodeState::Unknown => 2,
+            NodeState::Up => 3,
+            NodeState::Off => 4,
+        };
+        let worst = node.problems.first().map(|problem| std::cmp::Reverse(problem.severity));
+        (state, worst.is_none(), worst)
+    };
+    nodes.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.view.name.cmp(&b.view.name)));
+}
+
+/// The verdict on all nodes, and the age of the oldest sample of one that is up.
+pub(super) fn overall(nodes: &[Judged]) -> (v1::Verdict, String, Option<u64>) {
+    let each = nodes.iter().map(|node| (node.view.name.as_str(), node.view.state, node.problems.as_slice()));
+    let (verdict, reason) = fleet_verdict(each);
+    let up = nodes.iter().filter(|node| node.view.state == NodeState::Up);
+    let age_ms = up.filter_map(|node| node.view.sample_age_ms).max();
+    (verdict.into(), reason, age_ms)
+}
+
+/// One row of the status.
+pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
+    let view = &node.view;
+    let sample = view.sample.as_deref();
+    let wire = sample.map(rackhaven_proto::model::Sample::as_wire);
+    let disk = sample.and_then(rackhaven_proto::model::Sample::fullest_file_system);
+    v1::NodeSummary {
+        name: view.name.to_string(),
+        state: v1::NodeState::from(view.state).into(),
+        arch: view.facts.as_ref().map_or_else(String::new, |facts| facts.arch.clone()),
+        agent_version: view.agent_version.clone(),
+        labels: (&view.labels).into(),
+        state_for_ms: view.state_for_ms,
+        heard_ms_ago: view.heard_ms_ago,
+        clock_skew_ms: view.skew_ms,
+        uptime_seconds: wire.map(|wire| wire.uptime_seconds),
+        cpu_percent: wire.and_then(|wire| wire.cpu.as_ref()).map(|cpu| cpu.total_percent),
+        load_one: wire.and_then(|wire| wire.load.as_ref()).map(|load| load.one),
+        memory_used_percent: sample.and_then(rackhaven_proto::model::Sample::memory_used_percent),
+        disk_used_percent: disk.map(|(percent, _)| percent),
+        disk_mount_point: disk.map_or_else(String::new, |(_, mount)| mount.to_owned()),
+        temperature_celsius: sample.and_then(rackhaven_proto::model::Sample::hottest_celsius),
+        problems: node.problems.iter().map(|problem| problem.text.clone()).collect(),
+        certificate_ends_unix_ms: node.certificate_ends_ms,
+    }
+}

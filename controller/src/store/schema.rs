@@ -1,0 +1,141 @@
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+/// One database: its file, and the steps that lead from each version of its schema to the next.
+pub(super) struct Schema {
+    pub(super) file_name: &'static str,
+    steps: &'static [&'static str],
+}
+
+/// Synced at each commit: an acknowledged event or audit record survives a power cut.
+pub(super) const RECORD: Schema = Schema {
+    file_name: "controller.db",
+    steps: &["
+CREATE TABLE nodes (
+    name TEXT PRIMARY KEY, labels TEXT NOT NULL, enrolled_ms INTEGER NOT NULL, state TEXT NOT NULL,
+    state_ms INTEGER NOT NULL, heard_ms INTEGER, agent_version TEXT NOT NULL, facts BLOB, last_run BLOB
+) STRICT;
+CREATE TABLE users (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, created_ms INTEGER NOT NULL, revoked_ms INTEGER
+) STRICT;
+CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, key_hash BLOB NOT NULL, pem TEXT NOT NULL,
+    issued_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, revoked_ms INTEGER
+) STRICT;
+CREATE INDEX certificates_by_subject ON certificates (kind, name);
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY, secret_hash BLOB NOT NULL, purpose TEXT NOT NULL, name TEXT NOT NULL, role TEXT,
+    labels TEXT NOT NULL, created_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL, uses_left INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE TABLE token_uses (
+    token_id TEXT NOT NULL, key_hash BLOB NOT NULL, serial TEXT NOT NULL, PRIMARY KEY (token_id, key_hash)
+) STRICT;
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
+    severity TEXT NOT NULL, message TEXT NOT NULL, happened_ms INTEGER NOT NULL, stored_ms INTEGER NOT NULL,
+    UNIQUE (node, id)
+) STRICT;
+CREATE TABLE commands (
+    id TEXT PRIMARY KEY, node TEXT NOT NULL, operation TEXT NOT NULL, requested_by TEXT NOT NULL,
+    reason TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, state TEXT NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
+CREATE INDEX commands_by_node ON commands (node, state);
+CREATE TABLE audit (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, wall_ms INTEGER NOT NULL, who TEXT NOT NULL, origin TEXT NOT NULL,
+    action TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT;
+"],
+};
+
+/// Figures of the past. May be lost without harm.
+pub(super) const HISTORY: Schema = Schema {
+    file_name: "history.db",
+    steps: &["
+CREATE TABLE minutes (
+    node TEXT NOT NULL, minute INTEGER NOT NULL, cpu REAL, memory REAL, temperature REAL, load REAL, disk REAL,
+    PRIMARY KEY (node, minute)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX minutes_by_age ON minutes (minute);
+"],
+};
+
+/// Opens, checks and migrates a database.
+pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, StoreError> {
+    restrict(path)?;
+    let connection = Connection::open(path).map_err(StoreError::sqlite("opening the store"))?;
+    check(&connection, path)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;",
+        )
+        .map_err(StoreError::sqlite("setting up the store"))?;
+    migrate(&connection, path, schema)?;
+    Ok(connection)
+}
+
+/// Sees to it that the file is there, for its owner only.
+fn restrict(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop).map_err(|error| {
+        StoreError::Sqlite {
+            operation: "opening the store",
+            source: rusqlite::Error::InvalidPath(format!("{}: {error}", path.display()).into()),
+        }
+    })
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let damaged = |reason: String| StoreError::Damaged { path: path.to_owned(), reason };
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| damaged(error.to_string()))?;
+    if verdict == "ok" { Ok(()) } else { Err(damaged(verdict)) }
+}
+
+fn migrate(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), StoreError> {
+    let version = connection
+        .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
+        .map_err(StoreError::sqlite("reading the store's version"))?;
+    let version = version as usize;
+    if version > schema.steps.len() {
+        return Err(StoreError::BadRow {
+            what: "version",
+            reason: format!(
+                "{} is of version {version}, newer than this program's {}",
+                path.display(),
+                schema.steps.len()
+            ),
+        });
+    }
+    for (step, sql) in schema.steps.iter().enumerate().skip(version) {
+        connection
+            .execute_batch(&format!("BEGIN; {sql} PRAGMA user_version = {}; COMMIT;", step + 1))
+            .map_err(StoreError::sqlite("migrating the store"))?;
+    }
+    Ok(())
+}
+
+/// Copies a database that is in use, whole, to `NAME.copy`.
+pub(super) fn copy(path: &Path) -> Result<(), StoreError> {
+    let target = path.with_extension("db.copy");
+    let fresh = path.with_extension("db.copy.new");
+    let refused = |error: std::io::Error| StoreError::Sqlite {
+        operation: "copying the store",
+        source: rusqlite::Error::InvalidPath(format!("{}: {error}", target.display()).into()),
+    };
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
+        _ => {}
+    }
+    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(StoreError::sqlite("copying the store"))?;
+    restrict(&fresh)?;
+    source.execute("VACUUM INTO ?1", [fresh.to_string_lossy()]).map_err(StoreError::sqlite("copying the store"))?;
+    std::fs::File::open(&fresh).and_then(|file| file.sync_all()).map_err(refused)?;
+    std::fs::rename(&fresh, &target).map_err(refused)
+}
