@@ -1,0 +1,64 @@
+//! The commands: a folder for each noun, a file for each verb.
+
+mod audit;
+mod completions;
+mod context;
+mod events;
+mod login;
+mod man;
+mod node;
+mod status;
+mod user;
+mod whoami;
+
+use clap::Subcommand;
+
+use crate::error::CtlError;
+use crate::exit::ExitStatus;
+use crate::invocation::Invocation;
+
+/// All that ctl can be told to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole fleet at a glance
+    Status(status::StatusArgs),
+    /// The machines: list, show, invite, rejoin, label, reboot, power off, remove
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// What has happened in the fleet
+    Events(events::EventsArgs),
+    /// Who did what
+    Audit(audit::AuditArgs),
+    /// Log in to a controller with an invitation
+    Login(login::LoginArgs),
+    /// The controllers that you are logged in to
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// The people who may use the controller
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Who the controller takes you for
+    Whoami,
+    /// Completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Manual pages
+    Man(man::ManArgs),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) async fn run(self, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
+        match self {
+            Self::Status(args) => Box::pin(status::run(args, invocation)).await,
+            Self::Node(command) => Box::pin(command.run(invocation)).await,
+            Self::Events(args) => Box::pin(events::run(args, invocation)).await,
+            Self::Audit(args) => Box::pin(audit::run(args, invocation)).await,
+            Self::Login(args) => Box::pin(login::run(args, invocation)).await,
+            Self::Context(command) => command.run(invocation),
+            Self::User(command) => Box::pin(command.run(invocation)).await,
+            Self::Whoami => Box::pin(whoami::run(invocation)).await,
+            Self::Completions(args) => completions::run(&args, invocation),
+            Self::Man(args) => man::run(&args, invocation),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use rackhaven_proto::model::Verdict;
+
+use super::StatusReport;
+use crate::commands::node::node_table;
+use crate::output::{Page, Report};
+use crate::style::Style;
+use crate::text::{cut, width, wrap};
+use crate::units::short_duration;
+
+/// From what age on the data's age is coloured, seconds.
+const OLD_SECONDS: f64 = 30.0;
+/// A controller that started less than so long ago may not have heard of all nodes yet, seconds.
+const FRESH_SECONDS: f64 = 120.0;
+
+impl Report for StatusReport {
+    fn render(&self, page: &Page) -> String {
+        draw(self, page, verdict_line(self, page))
+    }
+}
+
+/// The last picture of a controller that no longer answers.
+pub(super) fn render_lost(report: &StatusReport, page: &Page, lost_seconds: u64, reason: &str) -> String {
+    let lost = format!("UNKNOWN: controller unreachable for {}", short_duration(lost_seconds));
+    let mut head = vec![Style::Bad.paint(&fitted(&lost, page), page.colour)];
+    head.push(fitted(reason, page));
+    head.push(fitted(&format!("It last said: {}", verdict_text(report)), page));
+    draw(report, page, head)
+}
+
+fn verdict_line(report: &StatusReport, page: &Page) -> Vec<String> {
+    let style = match report.verdict {
+        Verdict::Ok => Style::Good,
+        Verdict::Degraded => Style::Warn,
+        Verdict::Critical => Style::Bad,
+    };
+    let text = verdict_text(report);
+    let lines = page.columns.map_or_else(|| vec![text.clone()], |columns| wrap(&text, columns));
+    lines.iter().map(|line| style.paint(line, page.colour)).collect()
+}
+
+fn verdict_text(report: &StatusReport) -> String {
+    let word = report.verdict.as_str().to_uppercase();
+    match report.reason.as_str() {
+        "" => word,
+        reason => format!("{word}: {reason}"),
+    }
+}
+
+/// Verdict, nodes, problems, and the age of it all; cut to the page's rows, so that first and last line stay in sight.
+fn draw(report: &StatusReport, page: &Page, head: Vec<String>) -> String {
+    let mut nodes = match report.nodes.is_empty() {
+        true => vec!["No nodes yet. Invite the first: ctl node invite".to_owned()],
+        false => node_table(&report.nodes, page).lines(page.columns, page.colour),
+    };
+    let mut problems = problem_lines(report, page);
+    if let Some(rows) = page.rows {
+        let blanks = if problems.is_empty() { 2 } else { 3 };
+        let room = rows.saturating_sub(head.len() + 1 + blanks);
+        // Problems may take what the nodes leave, and a third of the room in any case.
+        let for_problems = room.saturating_sub(nodes.len()).max(room / 3);
+        shorten(&mut problems, for_problems);
+        shorten(&mut nodes, room.saturating_sub(problems.len()));
+    }
+    let last = last_line(report, page);
+    let sections = [head, nodes, problems, vec![last]];
+    let sections: Vec<_> = sections.iter().filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")).collect();
+    sections.join("\n\n") + "\n"
+}
+
+/// Cuts a section with a title to so many lines, and says how many are missing.
+fn shorten(lines: &mut Vec<String>, room: usize) {
+    if lines.len() > room {
+        let missing = lines.len() - room.saturating_sub(1);
+        lines.truncate(room.saturating_sub(1));
+        lines.push(format!("… {missing} more"));
+    }
+}
+
+fn problem_lines(report: &StatusReport, page: &Page) -> Vec<String> {
+    let troubled: Vec<_> = report.nodes.iter().filter(|node| !node.problems.is_empty()).collect();
+    if troubled.is_empty() {
+        return Vec::new();
+    }
+    let indent = troubled.iter().map(|node| width(node.name.as_str())).max().unwrap_or(0).min(32) + 2;
+    let mut lines = vec![Style::Bold.paint("PROBLEMS", page.colour)];
+    for node in troubled {
+        let mut name = cut(node.name.as_str(), indent - 2);
+        for problem in &node.problems {
+            let room = page.columns.map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(20));
+            for line in wrap(problem.as_str(), room) {
+                let blank = indent - width(&name);
+                lines.push(format!("{}{:blank$}{line}", node.style().paint(&name, page.colour), ""));
+                name.clear();
+            }
+        }
+    }
+    lines
+}
+
+/// How old the data is, and whose it is.
+fn last_line(report: &StatusReport, page: &Page) -> String {
+    let age = match report.data_age_seconds {
+        Some(seconds) => format!("data {} old", short_duration(seconds as u64)),
+        None => "no data yet".to_owned(),
+    };
+    let mut parts = vec![age, format!("cluster {}", report.cluster)];
+    parts.extend(report.context.as_ref().map(|context| format!("context {context}")));
+    parts.push(format!("controller {}", report.controller.version));
+    if report.controller.uptime_seconds < FRESH_SECONDS {
+        parts.push(format!("started {} ago", short_duration(report.controller.uptime_seconds as u64)));
+    }
+    if page.wide {
+        parts.push(format!("at {}", report.controller.address));
+        parts.push(format!("up {}", short_duration(report.controller.uptime_seconds as u64)));
+        let date = |moment: &String| format!("certificate until {}", page.zone.date(moment));
+        parts.extend(report.controller.certificate_expires.as_ref().map(date));
+    }
+    let style = match report.data_age_seconds {
+        Some(seconds) if seconds < OLD_SECONDS => Style::Dim,
+        None if report.nodes.is_empty() => Style::Dim,
+        _ => Style::Warn,
+    };
+    style.paint(&fitted(&parts.join(" · "), page), page.colour)
+}
+
+fn fitted(text: &str, page: &Page) -> String {
+    page.columns.map_or_else(|| text.to_owned(), |columns| cut(text, columns))
+}

@@ -1,0 +1,75 @@
+use rackhaven_proto::Invalid;
+use rackhaven_proto::model::Verdict;
+use rackhaven_proto::v1::{self, FleetStatus};
+use serde::Serialize;
+
+use crate::commands::node::NodeReport;
+use crate::connection::Origin;
+use crate::output::as_word;
+use crate::text::Text;
+use crate::times::{rfc3339, rfc3339_given};
+
+/// What `ctl status` tells; `docs/ctl.md` promises this shape.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StatusReport {
+    pub(super) cluster: Text,
+    pub(super) cluster_id: Text,
+    pub(super) context: Option<String>,
+    #[serde(serialize_with = "as_word")]
+    pub(super) verdict: Verdict,
+    pub(super) reason: Text,
+    pub(super) data_age_seconds: Option<f64>,
+    pub(super) time: Option<String>,
+    pub(super) controller: ControllerReport,
+    pub(super) nodes: Vec<NodeReport>,
+}
+
+/// The controller itself.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ControllerReport {
+    pub(super) address: String,
+    pub(super) version: Text,
+    pub(super) uptime_seconds: f64,
+    pub(super) certificate_expires: Option<String>,
+}
+
+impl StatusReport {
+    /// From the controller's answer.
+    pub(crate) fn new(status: FleetStatus, origin: &Origin) -> Result<Self, Invalid> {
+        let verdict = status.verdict;
+        let verdict = v1::Verdict::try_from(verdict)
+            .map_err(|_| Invalid::new("verdict", format!("{verdict} is not known")))?
+            .try_into()?;
+        Ok(Self {
+            cluster: Text::new(&status.cluster_name),
+            cluster_id: Text::new(&status.cluster_id),
+            context: origin.context.clone(),
+            verdict,
+            reason: Text::new(&status.verdict_reason),
+            data_age_seconds: status.data_age_ms.map(|ms| ms as f64 / 1000.0),
+            time: rfc3339(status.wall_unix_ms),
+            controller: ControllerReport {
+                address: origin.address.clone(),
+                version: Text::new(&status.controller_version),
+                uptime_seconds: status.controller_uptime_ms as f64 / 1000.0,
+                certificate_expires: rfc3339_given(status.server_certificate_ends_unix_ms),
+            },
+            nodes: status.nodes.into_iter().map(NodeReport::new).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The fleet in one word.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The nodes, worst first.
+    pub(crate) fn into_nodes(self) -> Vec<NodeReport> {
+        self.nodes
+    }
+
+    /// The same report, looked at `seconds` later.
+    pub(super) fn aged(&self, seconds: f64) -> Self {
+        Self { data_age_seconds: self.data_age_seconds.map(|age| age + seconds), ..self.clone() }
+    }
+}

@@ -1,0 +1,41 @@
+use std::env;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+/// What ctl takes from the process's environment, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Folder of the contexts: `$XDG_CONFIG_HOME/rackhaven`, or `~/.config/rackhaven`; none without a home.
+    pub folder: Option<PathBuf>,
+    /// `RACKHAVEN_CONTEXT`: a context's file, in place of the current context.
+    pub context_file: Option<PathBuf>,
+    /// `RACKHAVEN_TOKEN`: an invitation for `login`.
+    pub token: Option<String>,
+    /// Whether colours are unwanted (`NO_COLOR`, a dumb terminal).
+    pub no_color: bool,
+    /// `COLUMNS`: the width to write for where the terminal does not tell.
+    pub columns: Option<usize>,
+    /// In which zone people are told the time; none is the system's.
+    pub zone: Option<TimeZone>,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub fn of_process() -> Self {
+        let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| given(name).and_then(|value| value.into_string().ok());
+        // The XDG base directory specification: a relative path is to be ignored.
+        let config_home = given("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || given("HOME").map(|home| PathBuf::from(home).join(".config"));
+        Self {
+            folder: config_home.or_else(home).map(|config| config.join("rackhaven")),
+            context_file: given("RACKHAVEN_CONTEXT").map(PathBuf::from),
+            token: text("RACKHAVEN_TOKEN"),
+            no_color: given("NO_COLOR").is_some() || text("TERM").is_some_and(|term| term == "dumb"),
+            columns: text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0),
+            // Looked up at first use: most commands tell no time.
+            zone: None,
+        }
+    }
+}
