@@ -1,2 +1,10 @@
-//! Placeholder
+//! The agent: measures, obeys, and keeps what it could not report.
+
+pub mod app;
+pub mod command;
+pub mod config;
 pub mod host;
+pub mod join;
+pub mod link;
+pub mod state;
+pub mod trust;

@@ -17,6 +17,8 @@ pub struct Asked<'a> {
     pub kind: SubjectKind,
     /// The wanted name; empty takes the invitation's.
     pub name: &'a str,
+    /// Taken when neither has a name.
+    pub fallback_name: &'a str,
 }
 
 /// Why an invitation may not be used.
@@ -83,10 +85,11 @@ pub fn decide(
         return Err(Refusal::UsedUp);
     }
     let name = match (token.name.as_str(), asked.name) {
-        ("", asked) => asked,
-        (invited, asked) if asked.is_empty() || asked == invited => invited,
-        (invited, asked) => {
-            return Err(Refusal::OtherName { invited: invited.to_owned(), asked: asked.to_owned() });
+        ("", "") => asked.fallback_name,
+        ("", name) => name,
+        (invited, name) if name.is_empty() || name == invited => invited,
+        (invited, name) => {
+            return Err(Refusal::OtherName { invited: invited.to_owned(), asked: name.to_owned() });
         }
     };
     let bad = |invalid: rackhaven_proto::Invalid| Refusal::BadName(invalid.to_string());
@@ -121,7 +124,7 @@ mod tests {
     }
 
     fn asked(name: &str) -> Asked<'_> {
-        Asked { secret: "s3cret", kind: SubjectKind::Node, name }
+        Asked { secret: "s3cret", kind: SubjectKind::Node, name, fallback_name: "" }
     }
 
     #[test]
@@ -135,6 +138,9 @@ mod tests {
         let taken = |_: &str| true;
         assert_eq!(decide(Some(&open), &asked("pi"), 999, free), node("pi"));
         assert_eq!(decide(Some(&named), &asked(""), 999, free), node("pi"));
+        let host = Asked { fallback_name: "host", ..asked("") };
+        assert_eq!(decide(Some(&open), &host, 999, free), node("host"));
+        assert_eq!(decide(Some(&named), &host, 999, free), node("pi"));
         assert_eq!(decide(Some(&named), &asked("pi"), 999, free), node("pi"));
         assert_eq!(decide(Some(&rejoin), &asked(""), 999, taken), node("pi"));
         assert_eq!(decide(None, &asked("pi"), 0, free), Err(Refusal::Unknown));

@@ -100,7 +100,8 @@ impl Enrolment for EnrolmentService {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let found = self.core.store.token(token_id.clone(), key_hash).await.map_err(store_failed)?;
         let (token, earlier) = found.map_or((None, None), |(token, earlier)| (Some(token), earlier));
-        let asked = Asked { secret: &request.token_secret, kind, name: &request.name };
+        let asked =
+            Asked { secret: &request.token_secret, kind, name: &request.name, fallback_name: &request.fallback_name };
         // The same key again is the same enrolment again: its answer was lost on the way.
         if let (Some(token), Some(pem)) = (&token, earlier)
             && token.secret_hash.matches(asked.secret)

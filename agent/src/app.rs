@@ -1,0 +1,141 @@
+//! The composition root: puts the parts together, runs them, takes them down.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rackhaven_pki::random;
+use rackhaven_proto::daemon::read_toml;
+use rackhaven_proto::model::{RunId, Severity};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, RawConfig};
+use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Roots};
+use crate::host::units::UnitsWatch;
+use crate::host::{Clock, PowerSwitch, Probe};
+use crate::link::{Link, Node, Parts, Request};
+use crate::state::{Journal, Spool, StateFolder, begin_run, end_run, load_identity};
+use crate::trust::BoardTrust;
+
+/// How often systemd is asked for failed units.
+const UNITS_EVERY: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where an agent keeps what it knows and finds how it should be.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// agent.toml.
+    pub config: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
+}
+
+/// Reads the configuration; a file that is not there means all defaults.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn read_config(path: &Path) -> anyhow::Result<Config> {
+    Ok(read_toml::<RawConfig, Config>(path, true)?)
+}
+
+fn switch(config: &Config) -> Arc<dyn PowerSwitch> {
+    let power = config.power.clone();
+    Arc::new(CommandSwitch::new(power.reboot_command, power.poweroff_command, power.timeout))
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// When the node has not joined, or a part cannot be started.
+pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
+    let folder = StateFolder::open(&paths.state).with_context(|| format!("making {}", paths.state.display()))?;
+    let credentials = load_identity(&folder).context("no identity; get an invitation with `ctl node invite`")?;
+    let clock: Arc<dyn Clock> = Arc::new(LinuxClock);
+    let probe = LinuxProbe::new(Roots::default(), Arc::clone(&clock));
+    let boot_id = probe.facts().boot_id;
+    let (last_run, damaged, written) = begin_run(&folder, &boot_id);
+    if let Err(error) = written {
+        // A board whose disk is full or read-only must still be seen and switched off.
+        tracing::error!(%error, "the start could not be written down");
+    }
+    let run_id = RunId(random()?);
+    let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
+    let (journal, damaged_journal) = Journal::open(&folder);
+    complaints.extend(damaged.into_iter().chain(damaged_journal));
+    let (requests, asked) = mpsc::channel(4);
+    let (told_units, units) = mpsc::channel(1);
+    let parts = Parts {
+        clock: Arc::clone(&clock),
+        probe: Box::new(probe),
+        power: switch(&config),
+        spool,
+        journal,
+        run_id,
+        last_run,
+        requests: asked,
+        units,
+    };
+    let mut node = Node::new(parts);
+    for complaint in complaints {
+        tracing::error!("{complaint}");
+        node.note("state.damaged", Severity::Critical, &complaint);
+    }
+    let trust = Arc::new(BoardTrust::new(clock, folder.clock_floor()));
+    let mut link = Link::new(folder.clone(), credentials, trust);
+    let name = link.node_name().map_err(anyhow::Error::msg)?;
+    tokio::spawn(watch_units(told_units));
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&format!("node {name}"))]);
+    tracing::info!(%name, version = rackhaven_proto::VERSION, "agent started");
+    let linked = tokio::spawn(async move { link.run(&mut node).await });
+    let reason = tokio::select! {
+        reason = wait_for_end(&paths, &requests) => reason?,
+        // Only with an identity that cannot be used.
+        ended = linked => return ended?.map_err(anyhow::Error::msg),
+    };
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    if let Err(error) = end_run(&folder, &boot_id, &reason) {
+        tracing::error!(%error, "the stop could not be written down");
+    }
+    let _ = requests.send(Request::Stop(reason)).await;
+    // The link drops its end when it has said farewell.
+    let _ = tokio::time::timeout(STOP_TIMEOUT, requests.closed()).await;
+    Ok(())
+}
+
+async fn watch_units(told: mpsc::Sender<Option<rackhaven_proto::v1::Units>>) {
+    let mut watch = UnitsWatch::default();
+    let mut rounds = tokio::time::interval(UNITS_EVERY);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        if told.send(watch.failed().await).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Feeds the watchdog and reloads when asked to, until told to stop; why.
+async fn wait_for_end(paths: &Paths, requests: &mpsc::Sender<Request>) -> anyhow::Result<String> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut feed = tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |limit| limit / 2));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok("SIGTERM".to_owned()),
+            _ = interrupt.recv() => return Ok("SIGINT".to_owned()),
+            _ = hangup.recv() => match read_config(&paths.config) {
+                Ok(fresh) => drop(requests.send(Request::Reload(switch(&fresh))).await),
+                Err(error) => tracing::error!("the configuration was not reloaded: {error:#}"),
+            },
+            _ = feed.tick() => if watchdog.is_some() {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            },
+        }
+    }
+}
