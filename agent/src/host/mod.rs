@@ -14,6 +14,7 @@ use rackhaven_proto::v1;
 pub mod fake;
 pub mod linux;
 mod sys;
+pub mod units;
 
 /// The board's two clocks.
 pub trait Clock: Send + Sync {
@@ -36,7 +37,7 @@ pub trait Probe: Send {
     fn sample(&mut self) -> v1::Sample;
 
     /// Sets what the samples from now on say of the units. Asking systemd means waiting for an answer, which a
-    /// measurement must not; so `UnitsWatch` asks at its own pace, and its answer is handed in here.
+    /// measurement must not; so [`units::UnitsWatch`] asks at its own pace, and its answer is handed in here.
     fn set_units(&mut self, units: Option<v1::Units>);
 }
 
