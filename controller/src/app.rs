@@ -15,6 +15,7 @@ use rackhaven_proto::v1::{ControllerMessage, controller_message::Body};
 use rustls::ServerConfig;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::access::Directory;
 use crate::clock::Clock;
@@ -32,6 +33,8 @@ use crate::store::{History, Store, StoreError};
 const SWEEP: Duration = Duration::from_millis(250);
 /// How often minutes are stored and bounds are seen to.
 const MAINTENANCE: Duration = Duration::from_secs(30);
+/// How long after a change of nodes, users or certificates the store is copied.
+const COPY_DELAY: Duration = Duration::from_secs(2);
 
 /// Where a controller keeps what it knows and finds how it should be.
 #[derive(Debug, Clone)]
@@ -66,9 +69,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     if let Some(message) = restored {
         core.events.observe(&clock, None, "store.restored", Severity::Critical, message).await;
     }
-    if let Err(error) = core.store.copy().await {
-        tracing::warn!(%error, "the store could not be copied");
-    }
+    core.access_changed.notify_one();
     let tls = Arc::new(ArcSwap::new(server_tls(&files, &core)?));
     let gate = Arc::new(Gate::new(Arc::clone(&core), service::routes(&core)));
     let mut tasks = tokio::task::JoinSet::new();
@@ -87,6 +88,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         }
     }
     tasks.spawn(watch_nodes(Arc::clone(&core)));
+    tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(cluster = core.cluster.name, id = %core.cluster.id, "ready");
@@ -94,6 +96,9 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tasks.shutdown().await;
     store_minutes(&core).await;
+    if let Err(error) = core.store.copy().await {
+        tracing::warn!(%error, "the store could not be copied");
+    }
     if let Some(path) = &config.socket {
         let _ = std::fs::remove_file(path);
     }
@@ -165,6 +170,7 @@ async fn assemble(
         commands: Commands::load(store.clone(), open, now_ms, wall_ms),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),
+        access_changed: Notify::new(),
         minutes: Mutex::default(),
         server_certificate_ends_s: AtomicI64::new(0),
         config: ArcSwap::from_pointee(config),
@@ -197,6 +203,17 @@ fn server_tls(files: &StateFiles, core: &Core) -> anyhow::Result<Arc<ServerConfi
     core.server_certificate_ends_s.store(info.not_after_unix_s, Ordering::Relaxed);
     let clock: Arc<dyn TrustClock> = Arc::clone(&core.clock) as Arc<dyn TrustClock>;
     Ok(server::tls(&pem, &PrivateKey::from_pem(&pem)?, core.authority.certificate_pem(), clock)?)
+}
+
+/// Renews the store's copy when it matters, some seconds after the first of many changes.
+async fn keep_copy(core: Arc<Core>) {
+    loop {
+        core.access_changed.notified().await;
+        tokio::time::sleep(COPY_DELAY).await;
+        if let Err(error) = core.store.copy().await {
+            tracing::warn!(%error, "the store could not be copied");
+        }
+    }
 }
 
 /// Lets time pass for the nodes, and tells what it changed.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use rackhaven_pki::{Authority, Identity, Subject};
 use rackhaven_proto::model::ClusterId;
+use tokio::sync::Notify;
 
 use crate::access::{Caller, Directory};
 use crate::clock::Clock;
@@ -50,6 +51,8 @@ pub struct Core {
     pub authority: Authority,
     /// The cluster's names.
     pub cluster: Cluster,
+    /// Rung when nodes, users or certificates have changed: the store's copy is then renewed.
+    pub access_changed: Notify,
     /// Completed minutes that wait to be stored together.
     pub minutes: Mutex<Vec<MinuteRow>>,
     /// End of the controller's own certificate, seconds since 1970-01-01 UTC.

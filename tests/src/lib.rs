@@ -1,1 +1,3 @@
-//! Placeholder
+//! The harness of the tests and benches: real processes in temporary folders.
+
+pub mod sim;

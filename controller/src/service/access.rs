@@ -106,9 +106,7 @@ impl Access for AccessService {
         core.connections.end(&subject, None);
         let message = format!("access of {name} was ended by {}", context.caller);
         core.events.observe(&core.clock, None, "user.revoked", Severity::Warning, message).await;
-        if let Err(error) = core.store.copy().await {
-            tracing::warn!(%error, "the store's copy could not be renewed");
-        }
+        core.access_changed.notify_one();
         Ok(Response::new(v1::RevokeUserResponse {}))
     }
 

@@ -165,6 +165,7 @@ impl Enrolment for EnrolmentService {
             .await
             .map_err(store_failed)?;
         self.core.directory.add_certificate(info.serial, subject.clone(), info.not_after_unix_s);
+        self.core.access_changed.notify_one();
         tracing::info!(%subject, "certificate renewed");
         Ok(self.answer(&subject, pem))
     }
@@ -194,8 +195,6 @@ impl EnrolmentService {
                 core.events.observe(&core.clock, None, "user.enrolled", Severity::Info, message).await;
             }
         }
-        if let Err(error) = core.store.copy().await {
-            tracing::warn!(%error, "the store's copy could not be renewed");
-        }
+        core.access_changed.notify_one();
     }
 }

@@ -223,9 +223,7 @@ impl Fleet for FleetService {
         let ended = core.connections.end(&subject, None);
         let message = format!("{name} was removed by {}", context.caller);
         core.events.observe(&core.clock, Some(&name), "node.removed", Severity::Warning, message).await;
-        if let Err(error) = core.store.copy().await {
-            tracing::warn!(%error, "the store's copy could not be renewed");
-        }
+        core.access_changed.notify_one();
         Ok(Response::new(v1::RemoveNodeResponse { session_ended: outbox.is_some() || ended > 0 }))
     }
 
