@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::CtlError;
+use crate::text::cut;
 use crate::times::Zone;
 
 /// A form of output.
@@ -32,6 +33,13 @@ pub(crate) struct Page {
     pub(crate) colour: bool,
     /// The zone of the times.
     pub(crate) zone: Zone,
+}
+
+impl Page {
+    /// One line in the room that there is.
+    pub(crate) fn fit(&self, line: &str) -> String {
+        self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns))
+    }
 }
 
 /// What a command has found out, with its documented shape for programs and its drawing for people.

@@ -1,7 +1,11 @@
 //! Aligned columns that fit the screen.
 
+mod fit;
+
 use crate::style::Style;
 use crate::text::{cut, width};
+
+use fit::fit;
 
 /// What stands between two columns.
 const GAP: usize = 2;
@@ -24,12 +28,14 @@ pub(crate) struct Column {
     importance: Option<u8>,
     /// How narrow it may be made before others are left out; none is never cut.
     shrinks_to: Option<usize>,
+    /// How wide its cells usually are.
+    expected: usize,
 }
 
 impl Column {
     /// A column of words that is always there in full.
     pub(crate) fn left(title: &'static str) -> Self {
-        Self { title, align: Align::Left, importance: None, shrinks_to: None }
+        Self { title, align: Align::Left, importance: None, shrinks_to: None, expected: 0 }
     }
 
     /// A column of figures that is always there in full.
@@ -45,6 +51,11 @@ impl Column {
     /// The same, cut down to `columns` columns before another one is left out.
     pub(crate) fn shrinks_to(self, columns: usize) -> Self {
         Self { shrinks_to: Some(columns), ..self }
+    }
+
+    /// The same, at least so wide in a table whose rows are not known yet.
+    pub(crate) fn expects(self, columns: usize) -> Self {
+        Self { expected: columns, ..self }
     }
 }
 
@@ -113,56 +124,6 @@ impl Table {
     }
 }
 
-/// Decides each column's width, or that it is left out.
-///
-/// Shrinkable columns give way first, then the least important column goes, and so on. What still does not fit when
-/// only the indispensable columns are left is cut at the last of them.
-fn fit(columns: &[Column], natural: &[usize], limit: usize) -> Vec<Option<usize>> {
-    let mut widths: Vec<Option<usize>> = natural.iter().copied().map(Some).collect();
-    loop {
-        let kept = widths.iter().flatten().count();
-        let total = widths.iter().flatten().sum::<usize>() + GAP * kept.saturating_sub(1);
-        let mut excess = total.saturating_sub(limit);
-        let can_give = |(column, width): (&Column, &Option<usize>)| {
-            column.shrinks_to.zip(*width).map_or(0, |(least, width)| width.saturating_sub(least))
-        };
-        if excess <= columns.iter().zip(&widths).map(can_give).sum() {
-            // Who has most to give gives first, so that one long cell does not cost its neighbours theirs.
-            while excess > 0 {
-                let richest = columns.iter().zip(&widths).map(can_give).enumerate().max_by_key(|(_, give)| *give);
-                let Some(width) = richest.and_then(|(place, _)| widths[place].as_mut()) else { break };
-                *width -= 1;
-                excess -= 1;
-            }
-            return widths;
-        }
-        let dispensable = columns
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .filter(|(_, (_, width))| width.is_some())
-            .filter_map(|(place, (column, _))| column.importance.map(|importance| (importance, place)))
-            .min();
-        match dispensable {
-            Some((_, place)) => widths[place] = None,
-            None => return squeeze(widths, limit),
-        }
-    }
-}
-
-/// The last resort: whatever goes beyond the limit is taken from the right.
-fn squeeze(mut widths: Vec<Option<usize>>, limit: usize) -> Vec<Option<usize>> {
-    let mut left = limit;
-    for (place, width) in widths.iter_mut().enumerate() {
-        let Some(wanted) = *width else { continue };
-        let gap = if place == 0 { 0 } else { GAP };
-        let given = wanted.min(left.saturating_sub(gap));
-        *width = (given > 0).then_some(given);
-        left = left.saturating_sub(gap + given);
-    }
-    widths
-}
-
 /// A table whose rows are not known yet: a column grows with the first cell that needs it.
 #[derive(Debug, Clone)]
 pub(crate) struct Growing {
@@ -171,11 +132,9 @@ pub(crate) struct Growing {
 }
 
 impl Growing {
-    /// As wide as the titles.
+    /// As wide as the titles and what is expected under them.
     pub(crate) fn new(columns: Vec<Column>) -> Self {
-        // What is short now may be followed by more; some room saves most of the jumps.
-        const ROOM: usize = 8;
-        let widths = columns.iter().map(|column| width(column.title).max(ROOM)).collect();
+        let widths = columns.iter().map(|column| width(column.title).max(column.expected)).collect();
         Self { columns, widths }
     }
 
@@ -194,14 +153,9 @@ impl Growing {
     }
 
     fn draw(&self, cells: &[Cell], limit: Option<usize>, colour: bool) -> String {
-        let mut widths = self.widths.clone();
-        // The last column has its least room from the start, so that it does not push others out as it grows.
-        if let (Some(last), Some(column)) = (widths.last_mut(), self.columns.last()) {
-            *last = (*last).max(column.shrinks_to.unwrap_or(0));
-        }
         let widths = match limit {
-            Some(limit) => fit(&self.columns, &widths, limit),
-            None => widths.into_iter().map(Some).collect(),
+            Some(limit) => fit(&self.columns, &self.widths, limit),
+            None => self.widths.iter().copied().map(Some).collect(),
         };
         Layout { columns: &self.columns, widths: &widths, colour }.line(cells)
     }
@@ -238,7 +192,7 @@ impl Layout<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Column, Table, fit};
+    use super::{Cell, Column, Table};
     use crate::style::Style;
     use crate::text::width;
 
@@ -290,12 +244,5 @@ a-rathe…  up     all is we…";
                 assert!(!line.ends_with(' '));
             }
         }
-    }
-
-    #[test]
-    fn who_has_most_to_give_gives_first() {
-        let columns = [Column::left("A").shrinks_to(4), Column::left("B").shrinks_to(4)];
-        assert_eq!(fit(&columns, &[30, 10], 32), [Some(20), Some(10)]);
-        assert_eq!(fit(&columns, &[30, 10], 12), [Some(5), Some(5)]);
     }
 }

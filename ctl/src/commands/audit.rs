@@ -86,10 +86,10 @@ fn table(records: &[AuditReport], page: &Page) -> String {
     let mut columns = vec![
         Column::left("TIME"),
         Column::left("WHO").shrinks_to(12),
-        Column::left("FROM").importance(1).shrinks_to(12),
-        Column::left("ACTION").shrinks_to(16),
-        Column::left("TARGET").shrinks_to(8).importance(2),
-        Column::left("OUTCOME").shrinks_to(12),
+        Column::left("FROM").importance(1),
+        Column::left("ACTION"),
+        Column::left("TARGET").importance(2).shrinks_to(12),
+        Column::left("OUTCOME").shrinks_to(18),
     ];
     if page.wide {
         columns.extend([Column::right("POSITION"), Column::left("HASH")]);

@@ -18,6 +18,9 @@ use crate::target::Target;
 /// Waits between two tries to connect again: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
+/// Most past events that a controller tells at once.
+const MOST_EVENTS: u32 = 10_000;
+
 /// Follows until Ctrl-C. A connection that is lost is made anew; one that cannot be made at first is an error.
 pub(super) async fn run(request: ListEventsRequest, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
     let mut target = invocation.target()?;
@@ -77,7 +80,7 @@ impl Listing {
                 Ok(Some(event)) => {
                     // The rest is wanted whole: what came while the connection was lost has no limit of its own.
                     self.request.after_position = self.request.after_position.max(event.position);
-                    self.request.limit = u32::MAX;
+                    self.request.limit = MOST_EVENTS;
                     let report = EventReport::new(event).map_err(|invalid| CtlError::strange_answer(&invalid))?;
                     self.show(&report, invocation)?;
                 }

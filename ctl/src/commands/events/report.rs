@@ -75,11 +75,11 @@ impl Report for EventReport {
 /// The columns of events. The machine's word for what happened gives way to the sentence for people.
 pub(super) fn columns(page: &Page) -> Vec<Column> {
     let mut columns = vec![
-        Column::left("TIME"),
-        Column::left("NODE").shrinks_to(8),
+        Column::left("TIME").expects(if page.wide { 19 } else { 14 }),
+        Column::left("NODE").shrinks_to(8).expects(8),
         Column::left("SEVERITY").importance(2),
-        Column::left("KIND").importance(1),
-        Column::left("MESSAGE").shrinks_to(36),
+        Column::left("KIND").importance(1).expects(18),
+        Column::left("MESSAGE").shrinks_to(36).expects(36),
     ];
     if page.wide {
         columns.insert(0, Column::right("POSITION"));

@@ -75,6 +75,11 @@ impl NodeReport {
         }
     }
 
+    /// Whether its figures are of the present.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(self.state, NodeState::Up | NodeState::Suspect)
+    }
+
     /// `role=worker,stage=1`, or none.
     pub(crate) fn label_list(&self) -> Option<String> {
         let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -127,20 +132,22 @@ pub(crate) fn node_table(nodes: &[NodeReport], page: &Page) -> Table {
     }
     let mut table = Table::new(columns);
     for node in nodes {
+        // What was last measured on a node that is gone would be taken for the present.
+        let figure = |text: Option<String>| Cell::optional(text.filter(|_| node.is_there()));
         let mut cells = vec![
             Cell::plain(node.name.as_str()),
             Cell::styled(node.state.as_str(), node.style()),
             Cell::plain(node.state_for()),
-            Cell::optional(node.cpu_percent.map(percent)),
-            Cell::optional(node.memory_used_percent.map(percent)),
-            Cell::optional(node.disk_used_percent.map(percent)),
-            Cell::optional(node.temperature_celsius.map(celsius)),
-            Cell::optional(node.load_one.map(|load| format!("{load:.2}"))),
-            Cell::optional(node.uptime()),
+            figure(node.cpu_percent.map(percent)),
+            figure(node.memory_used_percent.map(percent)),
+            figure(node.disk_used_percent.map(percent)),
+            figure(node.temperature_celsius.map(celsius)),
+            figure(node.load_one.map(|load| format!("{load:.2}"))),
+            figure(node.uptime()),
         ];
         if page.wide {
             cells.extend([
-                Cell::optional(node.disk_mount_point.as_ref().map(ToString::to_string)),
+                figure(node.disk_mount_point.as_ref().map(ToString::to_string)),
                 Cell::optional(node.arch.as_ref().map(ToString::to_string)),
                 Cell::optional(node.version.as_ref().map(ToString::to_string)),
                 Cell::optional(node.heard()),

@@ -1,10 +1,10 @@
 use rackhaven_proto::model::Verdict;
 
 use super::StatusReport;
-use crate::commands::node::node_table;
+use crate::commands::node::{NodeReport, node_table};
 use crate::output::{Page, Report};
 use crate::style::Style;
-use crate::text::{cut, width, wrap};
+use crate::text::{Text, cut, width, wrap};
 use crate::units::short_duration;
 
 /// From what age on the data's age is coloured, seconds.
@@ -21,9 +21,9 @@ impl Report for StatusReport {
 /// The last picture of a controller that no longer answers.
 pub(super) fn render_lost(report: &StatusReport, page: &Page, lost_seconds: u64, reason: &str) -> String {
     let lost = format!("UNKNOWN: controller unreachable for {}", short_duration(lost_seconds));
-    let mut head = vec![Style::Bad.paint(&fitted(&lost, page), page.colour)];
-    head.push(fitted(reason, page));
-    head.push(fitted(&format!("It last said: {}", verdict_text(report)), page));
+    let mut head = vec![Style::Bad.paint(&page.fit(&lost), page.colour)];
+    head.push(page.fit(reason));
+    head.push(page.fit(&format!("It last said: {}", verdict_text(report))));
     draw(report, page, head)
 }
 
@@ -77,7 +77,10 @@ fn shorten(lines: &mut Vec<String>, room: usize) {
 }
 
 fn problem_lines(report: &StatusReport, page: &Page) -> Vec<String> {
-    let troubled: Vec<_> = report.nodes.iter().filter(|node| !node.problems.is_empty()).collect();
+    // That a node is down stands in its row already.
+    let told = |node: &NodeReport, problem: &Text| problem.as_str() == node.state.as_str();
+    let troubled: Vec<_> =
+        report.nodes.iter().filter(|node| node.problems.iter().any(|problem| !told(node, problem))).collect();
     if troubled.is_empty() {
         return Vec::new();
     }
@@ -85,7 +88,7 @@ fn problem_lines(report: &StatusReport, page: &Page) -> Vec<String> {
     let mut lines = vec![Style::Bold.paint("PROBLEMS", page.colour)];
     for node in troubled {
         let mut name = cut(node.name.as_str(), indent - 2);
-        for problem in &node.problems {
+        for problem in node.problems.iter().filter(|problem| !told(node, problem)) {
             let room = page.columns.map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(20));
             for line in wrap(problem.as_str(), room) {
                 let blank = indent - width(&name);
@@ -120,9 +123,5 @@ fn last_line(report: &StatusReport, page: &Page) -> String {
         None if report.nodes.is_empty() => Style::Dim,
         _ => Style::Warn,
     };
-    style.paint(&fitted(&parts.join(" · "), page), page.colour)
-}
-
-fn fitted(text: &str, page: &Page) -> String {
-    page.columns.map_or_else(|| text.to_owned(), |columns| cut(text, columns))
+    style.paint(&page.fit(&parts.join(" · ")), page.colour)
 }

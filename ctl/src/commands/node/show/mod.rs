@@ -1,8 +1,10 @@
 //! `ctl node show`.
 
+mod figures;
 mod render;
 mod report;
 mod sample;
+mod tables;
 
 use clap::Args;
 use rackhaven_proto::model::NodeName;

@@ -1,0 +1,62 @@
+//! A node that tries to paint on the admin's screen.
+
+use rackhaven_proto::v1::*;
+
+use crate::fleet::{degraded, detail, events};
+use crate::harness::Ctl;
+use crate::script::{Controller, Script};
+
+/// What steers a terminal in one way or another.
+const PAINT: &str = "\u{1b}[2J\u{9b}1;1HOK\u{7f}\u{8}\r\n\u{202e}\u{200b}\u{feff}\u{85}";
+
+#[test]
+fn no_form_of_output_lets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let paint = |text: &mut String| text.push_str(PAINT);
+    let mut status = degraded();
+    for node in &mut status.nodes {
+        paint(&mut node.arch);
+        paint(&mut node.agent_version);
+        paint(&mut node.disk_mount_point);
+        node.problems.iter_mut().for_each(paint);
+        node.labels.insert(PAINT.to_owned(), PAINT.to_owned());
+    }
+    paint(&mut status.verdict_reason);
+    paint(&mut status.cluster_name);
+    let mut detail = detail();
+    if let (Some(facts), Some(sample)) = (&mut detail.facts, &mut detail.sample) {
+        [&mut facts.hostname, &mut facts.os, &mut facts.kernel, &mut facts.model].into_iter().for_each(paint);
+        paint(&mut sample.file_systems[0].mount_point);
+        paint(&mut sample.disks[0].name);
+        paint(&mut sample.networks[0].name);
+        paint(&mut sample.temperatures[0].sensor);
+        if let Some(units) = &mut sample.units {
+            paint(&mut units.failed[0]);
+        }
+    }
+    detail.last_run = Some(LastRun { reason: PAINT.to_owned(), ..detail.last_run.unwrap_or_default() });
+    let mut painted = events();
+    painted.iter_mut().for_each(|event| paint(&mut event.message));
+    let audit = vec![AuditRecord { target: PAINT.to_owned(), outcome: PAINT.to_owned(), ..AuditRecord::default() }];
+    let progress = CommandProgress { state: 3, message: PAINT.to_owned(), command_id: PAINT.to_owned() };
+
+    for form in ["table", "wide", "json", "yaml"] {
+        for command in ["status", "node list", "node show pi-1", "events", "audit", "node reboot pi-1 --yes"] {
+            let script = Script {
+                status: status.clone(),
+                detail: detail.clone(),
+                events: vec![painted.clone()],
+                audit: audit.clone(),
+                progress: vec![progress.clone()],
+                ..Script::default()
+            };
+            let served = Controller::new(script).serve(folder.path());
+            let ctl = Ctl::new(folder.path()).on_screen().args(command.split(' ')).args(["-o", form, "--socket"]);
+            let outcome = ctl.args([&served.path]).run();
+            let bad = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{200b}\u{feff}".contains(c);
+            let text = format!("{}{}", outcome.out, outcome.err);
+            assert!(outcome.status.code() == 0 && text.contains("OK"), "{command} {form}: {text}");
+            assert!(!text.contains(bad), "{command} {form}: {text:?}");
+        }
+    }
+}

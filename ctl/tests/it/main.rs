@@ -1,0 +1,16 @@
+//! ctl against a controller that answers from a script: every byte of its output, and its exit status.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as its tests do")]
+
+mod asks;
+mod contexts;
+mod failures;
+mod fleet;
+mod follows;
+mod harness;
+mod hostile;
+mod login;
+mod screens;
+mod script;
+mod tls;
+mod watches;
