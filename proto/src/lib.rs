@@ -7,7 +7,7 @@ pub mod daemon;
 pub mod model;
 
 /// The wire types and services of version 1, generated from the files in `proto/rackhaven/v1`.
-#[allow(missing_docs, clippy::all, unreachable_pub, unused_qualifications)]
+#[allow(missing_docs, clippy::all, rustdoc::all, unreachable_pub, unused_qualifications)]
 pub mod v1 {
     tonic::include_proto!("rackhaven.v1");
 }

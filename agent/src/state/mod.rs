@@ -12,7 +12,9 @@ use rackhaven_pki::durable::{self, StateError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use identity::{PendingKey, forget_pending_key, load_identity, load_pending_key, save_identity, save_pending_key};
+pub use identity::{
+    IdentityError, PendingKey, forget_pending_key, load_identity, load_pending_key, save_identity, save_pending_key,
+};
 pub use journal::{Entry, Journal};
 pub use runs::{RunRecord, begin_run, end_run};
 pub use spool::{Kept, Spool};
