@@ -20,6 +20,8 @@ const OUTBOX_LENGTH: usize = 16;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last events may take on a stop.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// What the controller has not stored after so long is sent to it again, milliseconds: its disk may have been full.
+const SEND_AGAIN_MS: u64 = 30_000;
 /// The longest message that a controller sends, bytes.
 const CONTROLLER_MESSAGE_BYTES: usize = 256 * 1024;
 
@@ -44,6 +46,8 @@ struct Session {
     urgent: VecDeque<ToController>,
     /// The number of the last event that was sent.
     sent: u64,
+    /// When something was last stored by the controller, or sent to be stored, by the monotonic clock.
+    moved_ms: u64,
 }
 
 impl Node {
@@ -67,6 +71,7 @@ impl Node {
                     session.try_send(ToController::Heartbeat(v1::Heartbeat {
                         wall_unix_ms: self.clock().wall_unix_ms(),
                     }));
+                    self.send_again(&mut session);
                     if link.renewal_due() && renewed(link, &channel).await {
                         return Ok(SessionEnd::Reconnect);
                     }
@@ -117,7 +122,21 @@ impl Node {
         let (heartbeat, sample) = rhythm(&settings)?;
         tracing::info!(heartbeat_ms = settings.heartbeat_ms, sample_ms = settings.sample_ms, "session open");
         let urgent = self.unconfirmed().into_iter().map(ToController::CommandUpdate).collect();
-        Ok(Session { outbox, inbound, heartbeat, sample, urgent, sent: 0 })
+        let moved_ms = self.clock().monotonic_ms();
+        Ok(Session { outbox, inbound, heartbeat, sample, urgent, sent: 0, moved_ms })
+    }
+
+    /// Lets all go out again that the controller has not stored in time.
+    fn send_again(&self, session: &mut Session) {
+        let now_ms = self.clock().monotonic_ms();
+        if now_ms.saturating_sub(session.moved_ms) < SEND_AGAIN_MS {
+            return;
+        }
+        session.moved_ms = now_ms;
+        session.sent = 0;
+        if session.urgent.is_empty() {
+            session.urgent.extend(self.unconfirmed().into_iter().map(ToController::CommandUpdate));
+        }
     }
 
     fn has_next(&self, session: &Session) -> bool {
@@ -131,6 +150,7 @@ impl Node {
         }
         let (number, kept) = self.parts.spool.after(session.sent)?;
         session.sent = number;
+        session.moved_ms = self.clock().monotonic_ms();
         let event = kept.at(&self.facts.boot_id, self.clock().monotonic_ms());
         Some(ToController::Event(event.into()))
     }
@@ -159,6 +179,7 @@ impl Node {
             Some(FromController::EventsStored(stored)) => {
                 let ids: Vec<EventId> = stored.ids.iter().filter_map(|id| id.parse().ok()).collect();
                 self.parts.spool.stored(&ids);
+                session.moved_ms = self.clock().monotonic_ms();
             }
             Some(FromController::CommandStored(stored)) => {
                 if let Ok(id) = stored.id.parse() {

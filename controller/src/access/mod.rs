@@ -156,6 +156,34 @@ mod tests {
         }
     }
 
+    /// The table against the contract's own text.
+    #[test]
+    fn every_method_of_the_contract_has_one_row() {
+        let protos = [
+            include_str!("../../../proto/rackhaven/v1/access.proto"),
+            include_str!("../../../proto/rackhaven/v1/enrolment.proto"),
+            include_str!("../../../proto/rackhaven/v1/event.proto"),
+            include_str!("../../../proto/rackhaven/v1/fleet.proto"),
+            include_str!("../../../proto/rackhaven/v1/session.proto"),
+        ];
+        let mut contract = Vec::new();
+        for proto in protos {
+            let mut service = "";
+            for line in proto.lines() {
+                let mut words = line.split([' ', '(']).filter(|word| !word.is_empty());
+                match (words.next(), words.next()) {
+                    (Some("service"), Some(name)) => service = name,
+                    (Some("rpc"), Some(name)) => contract.push(format!("/rackhaven.v1.{service}/{name}")),
+                    _ => {}
+                }
+            }
+        }
+        contract.sort();
+        let mut rows: Vec<_> = METHODS.iter().map(|(method, _)| (*method).to_owned()).collect();
+        rows.sort();
+        assert_eq!(rows, contract);
+    }
+
     #[test]
     fn what_changes_something_is_not_for_viewers() {
         for (method, requirement) in METHODS {

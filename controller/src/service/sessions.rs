@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Answers, bad_input, store_failed};
+use super::{Answers, bad_input};
 use crate::access::Caller;
 use crate::core::Core;
 use crate::fleet::{Outbox, SessionId};
@@ -238,8 +238,12 @@ impl Session {
             Some(FromAgent::Event(wire)) => {
                 let event = Event::try_from(wire).map_err(bad_input)?;
                 let id = event.id.to_string();
-                core.events.record(&self.name, event, &core.clock).await.map_err(store_failed)?;
-                self.send(ToAgent::EventsStored(v1::EventsStored { ids: vec![id] })).await;
+                match core.events.record(&self.name, event, &core.clock).await {
+                    Ok(()) => self.send(ToAgent::EventsStored(v1::EventsStored { ids: vec![id] })).await,
+                    // Not acknowledged: the agent keeps it and sends it again. The session goes on, because a node must
+                    // be seen and switched off while the disk is full.
+                    Err(error) => tracing::error!(%error, node = %self.name, "an event could not be stored"),
+                }
             }
             Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await?,
             Some(FromAgent::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
@@ -251,7 +255,13 @@ impl Session {
     async fn command_update(&self, update: v1::CommandUpdate) -> Result<(), Status> {
         let core = &self.core;
         let (id, outcome): (CommandId, CommandOutcome) = update.try_into().map_err(bad_input)?;
-        let answered = core.commands.answer(&self.name, id.clone(), outcome.clone()).await.map_err(store_failed)?;
+        let answered = match core.commands.answer(&self.name, id.clone(), outcome.clone()).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                tracing::error!(%error, node = %self.name, "a command's outcome could not be stored");
+                return Ok(());
+            }
+        };
         // An answer that came before is stored already, and is acknowledged all the same.
         if let Some(command) = answered.filter(|_| outcome.is_final()) {
             if outcome == CommandOutcome::Succeeded && command.operation == Operation::PowerOff {
