@@ -3,7 +3,7 @@
 use rackhaven_proto::model::{NodeState, Sample, Severity, Verdict};
 
 /// Clock skew from which on it is a problem, milliseconds: TLS and Kerberos-like things break at minutes, logs at seconds.
-const SKEW_MS: i64 = 5_000;
+const SKEW_MS: u64 = 5_000;
 /// Share of a file system in use from which on it is a problem, and a critical one, percent.
 const DISK_PERCENT: (f32, f32) = (90.0, 97.0);
 /// Memory in use, percent.
@@ -42,7 +42,7 @@ pub fn node_problems(
         if let Some(sample) = sample {
             sample_problems(sample, &mut add);
         }
-        if let Some(skew_ms) = skew_ms.filter(|skew| skew.abs() >= SKEW_MS) {
+        if let Some(skew_ms) = skew_ms.filter(|skew| skew.unsigned_abs() >= SKEW_MS) {
             let side = if skew_ms < 0 { "behind" } else { "ahead" };
             add(Severity::Warning, format!("clock {} {side}", span(skew_ms.unsigned_abs())));
         }
@@ -207,6 +207,8 @@ mod tests {
         );
         assert_eq!(texts(&node_problems(NodeState::Down, Some(&bad), Some(9999), None)), ["down"]);
         assert_eq!(texts(&node_problems(NodeState::Up, None, Some(4999), Some(0))), ["certificate expired"]);
+        // The least number has no positive counterpart.
+        assert_eq!(texts(&node_problems(NodeState::Up, None, Some(i64::MIN), None)), ["clock 292471208 years behind"]);
         assert_eq!(texts(&node_problems(NodeState::Off, Some(&bad), None, None)), Vec::<&str>::new());
     }
 

@@ -1,0 +1,5 @@
+//! Stories of a whole fleet: the real programs, over loopback.
+
+#![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
+
+mod fuzz_replay;

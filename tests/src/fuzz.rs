@@ -1,0 +1,271 @@
+//! Entry points for fuzzing: all that reads bytes from outside. Whatever comes, nothing panics, and what is taken means
+//! the same when it is written down and read again.
+
+use std::fmt::{Debug, Display};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use prost::Message;
+use rackhaven_controller::enrolment::{Asked, decide};
+use rackhaven_controller::fleet::node_problems;
+use rackhaven_controller::history::{MinuteSum, point};
+use rackhaven_controller::store::{TokenPurpose, TokenRow};
+use rackhaven_pki::{
+    Authority, CertificateInfo, Credentials, Identity, PrivateKey, SecretHash, Token, TokenId, durable, sha256,
+};
+use rackhaven_proto::daemon::parse_toml;
+use rackhaven_proto::model::{
+    ClusterId, Command, CommandId, CommandOutcome, Endpoint, Event, EventId, Hello, LabelKey, LabelValue, Labels,
+    NodeName, NodeState, Operation, Role, Sample, Severity, UserName,
+};
+use rackhaven_proto::v1::agent_message::Body as FromAgent;
+use rackhaven_proto::v1::controller_message::Body as FromController;
+use rackhaven_proto::v1::{self, SubjectKind};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+/// One entry point: takes any bytes, and panics only on a mistake of ours.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its file in `tests/fuzz/fuzz_targets` and of its folder in
+/// `tests/fuzz/corpus`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("agent_message", agent_message),
+    ("controller_message", controller_message),
+    ("enrol_request", enrol_request),
+    ("enrol_response", enrol_response),
+    ("user_request", user_request),
+    ("words", words),
+    ("token", token),
+    ("certificate", certificate),
+    ("credentials", credentials),
+    ("configuration", configuration),
+    ("state_file", state_file),
+    ("kernel_file", kernel_file),
+];
+
+/// A moment for what needs one: 2026-01-01, milliseconds since 1970-01-01 UTC.
+const NOW_MS: i64 = 1_767_225_600_000;
+
+/// What an agent sends in its session.
+pub fn agent_message(data: &[u8]) {
+    match v1::AgentMessage::decode(data).ok().and_then(|message| message.body) {
+        Some(FromAgent::Hello(wire)) => {
+            if let Ok(hello) = Hello::try_from(wire) {
+                assert_eq!(Hello::try_from(v1::Hello::from(hello.clone())), Ok(hello));
+            }
+        }
+        Some(FromAgent::Heartbeat(wire)) => {
+            let skew_ms = wire.wall_unix_ms.saturating_sub(NOW_MS);
+            let told = !node_problems(NodeState::Up, None, Some(skew_ms), None).is_empty();
+            assert_eq!(told, skew_ms.unsigned_abs() >= 5000, "skew of {skew_ms} ms");
+        }
+        Some(FromAgent::Sample(wire)) => {
+            if let Ok(sample) = Sample::try_from(wire) {
+                let _ = node_problems(NodeState::Up, Some(&sample), None, None);
+                let figures = point(&sample, NOW_MS);
+                if let Ok(node) = "n".parse() {
+                    let mut minute = MinuteSum::default();
+                    let _ = minute.add(&node, &figures);
+                    let _ = minute.add(&node, &point(&sample, NOW_MS + 60_000));
+                }
+                assert_eq!(Sample::try_from(sample.as_wire().clone()), Ok(sample));
+            }
+        }
+        Some(FromAgent::Event(wire)) => {
+            if let Ok(event) = Event::try_from(wire) {
+                assert_eq!(Event::try_from(v1::Event::from(event.clone())), Ok(event));
+            }
+        }
+        Some(FromAgent::CommandUpdate(wire)) => {
+            if let Ok(update) = <(CommandId, CommandOutcome)>::try_from(wire) {
+                assert_eq!(v1::CommandUpdate::from(update.clone()).try_into(), Ok(update));
+            }
+        }
+        None => {}
+    }
+}
+
+/// What the controller sends in a session.
+pub fn controller_message(data: &[u8]) {
+    match v1::ControllerMessage::decode(data).ok().and_then(|message| message.body) {
+        Some(FromController::Welcome(wire)) => settings(&wire.settings.unwrap_or_default()),
+        Some(FromController::Settings(wire)) => settings(&wire),
+        Some(FromController::Command(wire)) => {
+            if let Ok(command) = Command::try_from(wire) {
+                assert_eq!(Command::try_from(v1::Command::from(command.clone())), Ok(command));
+            }
+        }
+        Some(FromController::EventsStored(wire)) => wire.ids.iter().for_each(|id| same_again::<EventId>(id)),
+        Some(FromController::CommandStored(wire)) => same_again::<CommandId>(&wire.id),
+        None => {}
+    }
+}
+
+fn settings(wire: &v1::Settings) {
+    wire.endpoints.iter().for_each(|endpoint| same_again::<Endpoint>(endpoint));
+}
+
+/// What anybody can send without a certificate, and the signing request in it.
+pub fn enrol_request(data: &[u8]) {
+    let _ = Authority::request_key_hash(data);
+    let Ok(wire) = v1::EnrolRequest::decode(data) else { return };
+    let _ = Authority::request_key_hash(&wire.csr_der);
+    let Ok(id) = wire.token_id.parse::<TokenId>() else { return };
+    let kind = SubjectKind::try_from(wire.kind).unwrap_or(SubjectKind::Unspecified);
+    let asked = Asked { secret: &wire.token_secret, kind, name: &wire.name, fallback_name: &wire.fallback_name };
+    for purpose in [TokenPurpose::Node, TokenPurpose::Rejoin, TokenPurpose::User(Role::Viewer)] {
+        let row = TokenRow {
+            id: id.clone(),
+            secret_hash: SecretHash::of(&wire.token_secret),
+            purpose,
+            name: String::new(),
+            labels: Labels::default(),
+            ends_ms: NOW_MS + 1,
+            uses_left: 1,
+            failures: 0,
+        };
+        let _ = decide(Some(&row), &asked, NOW_MS, |name| name == "taken");
+        let other = TokenRow { secret_hash: SecretHash([0; 32]), ..row };
+        assert!(decide(Some(&other), &asked, NOW_MS, |_| false).is_err(), "a wrong secret was taken");
+    }
+}
+
+/// What a controller answers to an enrolment, one that holds the CA of the invitation.
+pub fn enrol_response(data: &[u8]) {
+    static KEY: LazyLock<Option<PrivateKey>> = LazyLock::new(|| PrivateKey::generate().ok());
+    let Ok(wire) = v1::EnrolResponse::decode(data) else { return };
+    let pin = CertificateDer::from_pem_slice(wire.ca_pem.as_bytes()).map_or([0; 32], |der| sha256(&der));
+    let (Some(key), Ok(token), Ok(dialled)) = (&*KEY, Token::generate(pin), "rack:1".parse()) else { return };
+    let taken = Credentials::from_enrolment(&token, key, &dialled, wire);
+    assert!(taken.is_err(), "a certificate for another key was taken");
+}
+
+/// What a user sends that holds names or labels.
+pub fn user_request(data: &[u8]) {
+    if let Ok(wire) = v1::InviteNodeRequest::decode(data) {
+        same_again::<NodeName>(&wire.name);
+        labels(wire.labels);
+    }
+    if let Ok(wire) = v1::LabelNodeRequest::decode(data) {
+        same_again::<NodeName>(&wire.name);
+        labels(wire.set);
+        wire.remove.iter().for_each(|key| same_again::<LabelKey>(key));
+    }
+    if let Ok(wire) = v1::NodeCommandRequest::decode(data) {
+        let command = v1::Command {
+            id: wire.name,
+            expires_in_ms: wire.timeout_ms,
+            reason: wire.reason,
+            operation: Some(Operation::Reboot.into()),
+            ..v1::Command::default()
+        };
+        let _ = Command::try_from(command);
+    }
+}
+
+fn labels(map: std::collections::BTreeMap<String, String>) {
+    if let Ok(labels) = Labels::try_from(map.clone()) {
+        assert_eq!(std::collections::BTreeMap::from(&labels), map);
+    }
+}
+
+/// The vocabulary: names, labels, addresses, identities.
+pub fn words(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    same_again::<NodeName>(text);
+    same_again::<UserName>(text);
+    same_again::<ClusterId>(text);
+    same_again::<LabelKey>(text);
+    same_again::<LabelValue>(text);
+    same_again::<Endpoint>(text);
+    same_again::<CommandId>(text);
+    same_again::<EventId>(text);
+    same_again::<Identity>(text);
+    same_again::<Role>(text);
+    same_again::<Severity>(text);
+    same_again::<Operation>(text);
+    same_again::<TokenId>(text);
+}
+
+/// Invitations as people paste them.
+pub fn token(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<Token>() {
+        Ok(token) => assert_eq!(token.reveal().parse(), Ok(token)),
+        Err(error) => not_repeated(text.split('.').nth(2).into_iter(), 16, &error.to_string()),
+    }
+}
+
+/// Certificates, in both of their forms.
+pub fn certificate(data: &[u8]) {
+    let from_der = CertificateInfo::from_der(data).ok();
+    let from_pem = std::str::from_utf8(data).ok().and_then(|text| CertificateInfo::from_pem(text).ok());
+    for info in from_der.into_iter().chain(from_pem) {
+        let _ = info.renew_unix_s();
+        if let Ok(identity) = info.identity() {
+            same_again::<Identity>(&identity.to_string());
+        }
+    }
+}
+
+/// Contexts of ctl, and an agent's identity.
+pub fn credentials(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Credentials::from_toml(text) {
+        Ok(taken) => {
+            let again = Credentials::from_toml(&taken.to_toml()).map(|again| (again.identity, again.endpoints));
+            assert_eq!(again, Ok((taken.identity, taken.endpoints)));
+        }
+        // A line of 40 characters may be of the private key.
+        Err(error) => not_repeated(text.lines(), 40, &error.to_string()),
+    }
+}
+
+/// The configurations of both daemons.
+pub fn configuration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let path = Path::new("c.toml");
+    if let Ok(config) = parse_toml::<rackhaven_agent::config::RawConfig, rackhaven_agent::config::Config>(text, path) {
+        assert!([&config.power.poweroff_command, &config.power.reboot_command].iter().all(|argv| !argv.is_empty()));
+    }
+    if let Ok(config) =
+        parse_toml::<rackhaven_controller::config::RawConfig, rackhaven_controller::config::Config>(text, path)
+    {
+        assert!(config.session.down_after_missed > config.session.suspect_after_missed);
+        assert!(!config.listen.is_empty());
+    }
+}
+
+/// Files of state, as a disk may give them back.
+pub fn state_file(data: &[u8]) {
+    for kind in ["cluster", "identity", "run", "commands", "event", "pending-key", "clock-floor"] {
+        let Ok(payload) = durable::check(data, kind, 1) else { continue };
+        assert!(data.ends_with(payload));
+        let _ = serde_json::from_slice::<rackhaven_agent::state::RunRecord>(payload);
+        credentials(payload);
+    }
+}
+
+/// What the kernel prints.
+pub fn kernel_file(data: &[u8]) {
+    rackhaven_agent::host::linux::parse::every_format(data);
+}
+
+/// What is taken is shown so that it is taken again, as the same.
+fn same_again<T>(text: &str)
+where
+    T: FromStr<Err: Debug + PartialEq> + Display + Debug + PartialEq,
+{
+    if let Ok(value) = text.parse::<T>() {
+        assert_eq!(value.to_string().parse(), Ok(value), "from {text:?}");
+    }
+}
+
+/// No secret of at least `least` letters and digits stands in a message.
+fn not_repeated<'a>(mut secrets: impl Iterator<Item = &'a str>, least: usize, message: &str) {
+    let like_secret =
+        |text: &str| text.len() >= least && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'/');
+    assert!(!secrets.any(|text| like_secret(text) && message.contains(text)), "a secret stands in: {message}");
+}
