@@ -1,6 +1,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::error::CtlError;
+use crate::text::Text;
 
 /// The three standard streams. Data goes to `out`, all else to `err`.
 pub struct Console {
@@ -40,9 +41,12 @@ impl Console {
         Ok(self.out.flush()?)
     }
 
-    /// Tells a person something beside the data. That nobody can read it is no failure.
+    /// Tells a person something beside the data. That nobody can read it is no failure. Whatever is quoted in it, a
+    /// file's content or a stranger's answer, steers no terminal.
     pub(crate) fn note(&mut self, text: &str) {
-        let _ = writeln!(self.err, "{text}");
+        for line in text.lines() {
+            let _ = writeln!(self.err, "{}", Text::new(line));
+        }
         let _ = self.err.flush();
     }
 

@@ -67,7 +67,7 @@ fn hint(error: &io::Error) -> Option<&'static str> {
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::ConnectionReset => "the connection was cut".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "it was cut".to_owned(),
         io::ErrorKind::UnexpectedEof => "it hung up".to_owned(),
         io::ErrorKind::HostUnreachable => "no route to the host".to_owned(),
         io::ErrorKind::NetworkUnreachable => "no route to its network".to_owned(),
@@ -121,9 +121,8 @@ pub(crate) fn of_call(address: &str, status: &Status) -> CtlError {
         message => Text::new(message).to_string(),
     };
     match status.code() {
-        Code::PermissionDenied => {
-            CtlError::not_allowed(said).hint("`ctl whoami` shows your role; an admin can give you another")
-        }
+        Code::PermissionDenied => CtlError::not_allowed(said)
+            .hint("`ctl whoami` shows your role; an admin can give you another by a new invitation"),
         Code::Unauthenticated => {
             CtlError::not_allowed(said).hint("log in again with a new invitation: ctl login HOST:7443")
         }
@@ -141,23 +140,28 @@ pub(crate) fn of_call(address: &str, status: &Status) -> CtlError {
 
 /// The connection ended under a call.
 fn lost(address: &str, error: &(dyn Error + 'static)) -> CtlError {
-    let mut reason = None;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(alert) = tls_alert(error) {
-            return refused_certificate(address, alert);
-        }
-        // An io::Error hides the error inside it from `source`.
-        let inner = error.downcast_ref::<io::Error>();
-        reason = Some(inner.map_or_else(|| error.to_string(), plain));
-        next = match inner.and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
+    let causes: Vec<_> = std::iter::successors(Some(error), |error| cause(*error)).collect();
+    if let Some(alert) = causes.iter().find_map(|error| tls_alert(*error)) {
+        return refused_certificate(address, alert);
     }
+    // The system's word for it, where there is one, is shorter than what is built upon it.
+    let system = causes.iter().filter_map(|error| error.downcast_ref::<io::Error>());
+    let reason = system
+        .filter(|error| error.kind() != io::ErrorKind::Other)
+        .map(plain)
+        .next()
+        .or_else(|| causes.last().map(ToString::to_string));
     let reason = Text::new(&reason.unwrap_or_default());
     CtlError::unreachable(format!("lost the connection to the controller at {address}: {reason}"))
         .hint("try again; it may be restarting")
+}
+
+/// The next error below; an [`io::Error`] hides the one inside it from `source`.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 fn tls_alert(error: &(dyn Error + 'static)) -> Option<AlertDescription> {
@@ -238,6 +242,9 @@ mod tests {
     fn a_broken_connection_is_unreachable_and_a_refused_certificate_is_not_allowed() {
         let broken = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
         assert_eq!(of_call("rack:7443", &broken).status(), ExitStatus::Unreachable);
+        let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection, see https://docs.rs/");
+        let cut = of_call("rack:7443", &Status::from_error(Box::new(io::Error::other(eof))));
+        assert_eq!(cut.message(), "lost the connection to the controller at rack:7443: it hung up");
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
         let refused = of_call("rack:7443", &Status::from_error(Box::new(io::Error::other(alert))));
         assert_eq!(refused.status(), ExitStatus::NotAllowed);

@@ -38,7 +38,7 @@ pub(crate) struct Page {
 impl Page {
     /// One line in the room that there is.
     pub(crate) fn fit(&self, line: &str) -> String {
-        self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns))
+        self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns).into_owned())
     }
 }
 

@@ -20,15 +20,24 @@ pub(crate) enum Style {
 impl Style {
     /// `text` with its colour around it (ECMA-48, SGR), or as it is.
     pub(crate) fn paint(self, text: &str, colour: bool) -> String {
+        let mut painted = String::new();
+        self.paint_into(&mut painted, text, colour);
+        painted
+    }
+
+    /// The same at the end of `line`.
+    pub(crate) fn paint_into(self, line: &mut String, text: &str, colour: bool) {
         let code = match self {
-            _ if !colour || text.is_empty() => return text.to_owned(),
-            Self::Plain => return text.to_owned(),
+            Self::Plain => "",
             Self::Bold => "1",
             Self::Dim => "2",
             Self::Good => "32",
             Self::Warn => "33",
             Self::Bad => "1;31",
         };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        if !colour || code.is_empty() || text.is_empty() {
+            return line.push_str(text);
+        }
+        line.extend(["\u{1b}[", code, "m", text, "\u{1b}[0m"]);
     }
 }

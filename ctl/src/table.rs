@@ -182,7 +182,7 @@ impl Layout<'_> {
                 Align::Right => (blank, 0),
             };
             line.extend(std::iter::repeat_n(' ', pending + before));
-            line.push_str(&cell.style.paint(&text, self.colour));
+            cell.style.paint_into(&mut line, &text, self.colour);
             pending = after + GAP;
         }
         line.truncate(line.trim_end_matches(' ').len());

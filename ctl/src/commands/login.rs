@@ -83,7 +83,11 @@ pub(crate) async fn run(args: LoginArgs, invocation: &mut Invocation) -> Result<
         kind: SubjectKind::User.into(),
         ..EnrolRequest::default()
     };
-    let response = connection.answer(connection.enrolment().enrol(request)).await?;
+    let response =
+        connection.answer(connection.enrolment().enrol(request)).await.map_err(|error| match error.status() {
+            ExitStatus::NotAllowed => error.hint("ask an admin for a new invitation: ctl user invite NAME --role ROLE"),
+            _ => error,
+        })?;
     let credentials = Credentials::from_enrolment(&token, &key, &args.endpoint, response)
         .map_err(|invalid| CtlError::strange_answer(&invalid))?;
 

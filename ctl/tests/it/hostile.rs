@@ -60,3 +60,18 @@ fn no_form_of_output_lets_it() {
         }
     }
 }
+
+#[test]
+fn no_error_lets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script { refusal: Some((tonic::Code::NotFound, PAINT)), ..Script::default() };
+    let served = Controller::new(script).serve(folder.path());
+    let path = folder.path().join("painted.context");
+    std::fs::write(&path, format!("\"{PAINT}\" = 1")).unwrap();
+    let refused = Ctl::new(folder.path()).args(["status", "--socket"]).args([&served.path]).run();
+    let damaged = Ctl::new(folder.path()).args(["status", "--context-file"]).args([&path]).run();
+    for outcome in [refused, damaged] {
+        assert_eq!(outcome.status.code(), 1);
+        assert!(!outcome.err.contains(|c: char| c.is_control() && c != '\n'), "{:?}", outcome.err);
+    }
+}

@@ -50,7 +50,9 @@ pub(crate) async fn run(args: EventsArgs, invocation: &mut Invocation) -> Result
             false => invocation.show_one(&report)?,
         }
     }
-    if for_people {
+    if for_people && events.is_empty() {
+        invocation.console.note("No events.");
+    } else if for_people {
         let lines = report::table(&events, &invocation.page());
         invocation.console.data(&lines)?;
     }

@@ -87,7 +87,7 @@ fn problem_lines(report: &StatusReport, page: &Page) -> Vec<String> {
     let indent = troubled.iter().map(|node| width(node.name.as_str())).max().unwrap_or(0).min(32) + 2;
     let mut lines = vec![Style::Bold.paint("PROBLEMS", page.colour)];
     for node in troubled {
-        let mut name = cut(node.name.as_str(), indent - 2);
+        let mut name = cut(node.name.as_str(), indent - 2).into_owned();
         for problem in node.problems.iter().filter(|problem| !told(node, problem)) {
             let room = page.columns.map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(20));
             for line in wrap(problem.as_str(), room) {
@@ -108,13 +108,14 @@ fn last_line(report: &StatusReport, page: &Page) -> String {
     };
     let mut parts = vec![age, format!("cluster {}", report.cluster)];
     parts.extend(report.context.as_ref().map(|context| format!("context {context}")));
-    parts.push(format!("controller {}", report.controller.version));
-    if report.controller.uptime_seconds < FRESH_SECONDS {
-        parts.push(format!("started {} ago", short_duration(report.controller.uptime_seconds as u64)));
-    }
+    let uptime = short_duration(report.controller.uptime_seconds as u64);
+    parts.push(match report.controller.uptime_seconds < FRESH_SECONDS {
+        true => format!("controller started {uptime} ago"),
+        false => format!("controller {}", report.controller.version),
+    });
     if page.wide {
         parts.push(format!("at {}", report.controller.address));
-        parts.push(format!("up {}", short_duration(report.controller.uptime_seconds as u64)));
+        parts.push(format!("up {uptime}"));
         let date = |moment: &String| format!("certificate until {}", page.zone.date(moment));
         parts.extend(report.controller.certificate_expires.as_ref().map(date));
     }

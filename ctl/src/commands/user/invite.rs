@@ -18,7 +18,7 @@ use crate::units::whole_seconds;
 /// Options of `ctl user invite`.
 #[derive(Debug, Args)]
 pub(crate) struct InviteArgs {
-    /// The user's name; an existing one gets a further certificate
+    /// The user's name; one who exists already gets the new role, and loses the certificates from before
     name: UserName,
     /// What the user may do: viewers look, operators act on nodes, admins decide who and what belongs to the fleet
     #[arg(long, value_parser = role_parser())]
