@@ -204,3 +204,54 @@ fn help() {
     assert_snapshot!("help_node_reboot", help("node reboot -h"));
     assert_snapshot!("help_login", help("login --help"));
 }
+
+/// All keys of objects that have fixed ones; labels' keys are the user's own.
+fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                found.push(key.clone());
+                if key != "labels" {
+                    keys(value, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    let promise = include_str!("../../../docs/ctl.md");
+    for command in [
+        "status",
+        "node list",
+        "node show pi-1",
+        "node label pi-1 a=b",
+        "node remove pi-1 --yes",
+        "node rejoin pi-1",
+        "events",
+        "audit",
+        "user list",
+        "user invite zoe --role viewer",
+        "user revoke zoe --yes",
+        "whoami",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let served = Controller::new(script()).serve(folder.path());
+        let ctl =
+            Ctl::new(folder.path()).args(command.split(' ')).args(["-o", "json", "--socket"]).args([&served.path]);
+        let mut found = Vec::new();
+        for value in serde_json::Deserializer::from_str(&ctl.run().fine()).into_iter() {
+            keys(&value.unwrap(), &mut found);
+        }
+        assert!(!found.is_empty(), "{command}");
+        for key in found {
+            assert!(
+                promise.contains(&format!("`{key}`")) || promise.contains(&format!("`{key}[]`")),
+                "{command}: {key}"
+            );
+        }
+    }
+}
