@@ -2,4 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
+mod documents;
 mod fuzz_replay;
