@@ -11,7 +11,7 @@ use rackhaven_pki::clock::TrustClock;
 use rackhaven_pki::{CertificateInfo, PrivateKey, Validity, durable, server};
 use rackhaven_proto::daemon::read_toml;
 use rackhaven_proto::model::{NodeState, Severity};
-use rackhaven_proto::v1::{ControllerMessage, controller_message::Body};
+use rackhaven_proto::v1::controller_message::Body;
 use rustls::ServerConfig;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -323,9 +323,8 @@ async fn reload(core: &Core, paths: &Paths) {
         tracing::warn!("{key} was changed; this takes a restart");
     }
     core.config.store(Arc::new(fresh));
-    let settings = ControllerMessage { body: Some(Body::Settings(service::settings(core))) };
     for outbox in core.registry.outboxes() {
-        let _ = outbox.try_send(Ok(settings.clone()));
+        outbox.try_send(Body::Settings(service::settings(core)));
     }
     tracing::info!("configuration reloaded");
 }

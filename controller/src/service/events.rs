@@ -73,6 +73,8 @@ async fn follow(
     answers: mpsc::Sender<Result<v1::StoredEvent, Status>>,
 ) {
     loop {
+        // As many as were asked for: the store may have more.
+        let more = filter.after_position > 0 && rows.len() == filter.limit as usize;
         for row in rows.drain(..) {
             if row.position <= filter.after_position || !(filter.node.is_empty() || filter.node == row.node) {
                 continue;
@@ -82,9 +84,13 @@ async fn follow(
                 return;
             }
         }
-        let next = tokio::select! {
-            next = feed.recv() => next,
-            () = answers.closed() => return,
+        let next = if more {
+            Err(RecvError::Lagged(0))
+        } else {
+            tokio::select! {
+                next = feed.recv() => next,
+                () = answers.closed() => return,
+            }
         };
         match next {
             Ok(row) => rows.push(row),

@@ -216,9 +216,7 @@ impl Fleet for FleetService {
         let outbox = core.registry.remove(&name).flatten();
         core.commands.forget(&name);
         if let Some(outbox) = &outbox {
-            let revoked = Status::permission_denied(format!("{name} was removed from the fleet"));
-            // A full outbox means that the agent does not read; its connection ends all the same.
-            let _ = outbox.try_send(Err(revoked));
+            outbox.end(Status::permission_denied(format!("{name} was removed from the fleet")));
         }
         let ended = core.connections.end(&subject, None);
         let message = format!("{name} was removed by {}", context.caller);

@@ -59,9 +59,8 @@ pub(super) async fn run(
     let audit = core.audit_entry(&context.caller, &context.origin, action, node.as_str(), "ok");
     let watcher = core.commands.begin(row, timeout_ms, now_ms, wall_ms, audit).await.map_err(store_failed)?;
     if let Some(outbox) = core.registry.outbox(&node) {
-        let message = v1::ControllerMessage { body: Some(v1::controller_message::Body::Command(command)) };
         // If it does not go out now, it goes out with the next session.
-        let _ = outbox.try_send(Ok(message));
+        outbox.try_send(v1::controller_message::Body::Command(command));
     }
     let progress = WatchStream::new(watcher).map(move |state| Ok(progress(&id, state)));
     Ok(Response::new(Box::pin(progress)))

@@ -7,7 +7,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::agent_message::Body as FromAgent;
 use rackhaven_proto::v1::controller_message::Body as ToAgent;
 use rackhaven_proto::v1::sessions_server::Sessions;
-use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -18,8 +18,6 @@ use crate::fleet::{Outbox, SessionId};
 use crate::net::{CallContext, call_context};
 use crate::store::CommandRow;
 
-/// Messages to an agent that wait to be sent.
-const OUTBOX_LENGTH: usize = 32;
 /// How long an agent may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages of one agent in a second; an agent that sends more is read more slowly.
@@ -89,7 +87,7 @@ impl Sessions for SessionService {
         let hello = self.hello(&context, &name, &mut inbound).await?;
         let core = &self.core;
         let now_ms = core.clock.monotonic_ms();
-        let (outbox, stream) = mpsc::channel(OUTBOX_LENGTH);
+        let (outbox, stream) = Outbox::new();
         let attached = core
             .registry
             .attach(&hello, outbox.clone(), context.origin.clone(), now_ms, &core.thresholds())
@@ -110,15 +108,15 @@ impl Sessions for SessionService {
             }
         };
         if let Some(replaced) = attached.replaced {
-            let _ = replaced.try_send(Err(Status::aborted("a newer session has taken over")));
+            replaced.end(Status::aborted("a newer session has taken over"));
         }
         let skew_ms = hello.wall_unix_ms.saturating_sub(core.clock.wall_ms());
         core.registry.heard(&name, Some(skew_ms), now_ms, true);
         let welcome = v1::Welcome { settings: Some(settings(core)), wall_unix_ms: core.clock.wall_ms() };
         // The outbox is new and empty.
-        let _ = outbox.try_send(Ok(to_agent(ToAgent::Welcome(welcome))));
+        outbox.try_send(ToAgent::Welcome(welcome));
         for command in core.commands.due(&name, now_ms) {
-            let _ = outbox.try_send(Ok(to_agent(ToAgent::Command(command.into()))));
+            outbox.try_send(ToAgent::Command(command.into()));
         }
         if attached.facts_changed {
             let Hello { agent_version, facts, last_run, .. } = hello;
@@ -131,7 +129,7 @@ impl Sessions for SessionService {
         retire_older_certificates(core, &name, context.serial.as_deref()).await;
         let session = Session { core: Arc::clone(core), name, id: attached.id, outbox };
         tokio::spawn(session.read(inbound));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream).map(|message| *message))))
     }
 }
 
@@ -143,10 +141,6 @@ pub fn settings(core: &Core) -> v1::Settings {
         sample_ms: config.session.sample_ms,
         endpoints: config.endpoints.iter().map(ToString::to_string).collect(),
     }
-}
-
-fn to_agent(body: ToAgent) -> v1::ControllerMessage {
-    v1::ControllerMessage { body: Some(body) }
 }
 
 /// A node that uses its newest certificate needs none of the older ones.
@@ -216,7 +210,7 @@ impl Session {
             let entry = self.core.audit_entry(&caller, "", "Sessions/Open", self.name.as_str(), &outcome);
             self.core.denials.record(self.name.as_str(), entry).await;
         }
-        let _ = self.outbox.try_send(Err(status));
+        self.outbox.end(status);
     }
 
     /// Acts on one message.
@@ -284,6 +278,6 @@ impl Session {
 
     async fn send(&self, body: ToAgent) {
         // An agent that is gone is noticed by the reading side.
-        let _ = self.outbox.send(Ok(to_agent(body))).await;
+        self.outbox.send(body).await;
     }
 }

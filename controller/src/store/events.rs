@@ -27,9 +27,9 @@ pub struct EventRow {
 pub struct EventFilter {
     /// Only this node's; empty means all.
     pub node: String,
-    /// Only later ones.
+    /// Only later ones; 0 means all.
     pub after_position: u64,
-    /// At most so many, the newest.
+    /// At most so many: those that follow `after_position`, or the newest.
     pub limit: u32,
 }
 
@@ -82,12 +82,15 @@ impl Store {
     /// [`StoreError`].
     pub async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>, StoreError> {
         self.run(move |connection| {
-            let mut statement = connection
-                .prepare_cached(
-                    "SELECT position, node, kind, severity, message, happened_ms, stored_ms FROM events \
-                     WHERE position > ?1 AND (?2 = '' OR node = ?2) ORDER BY position DESC LIMIT ?3",
-                )
-                .map_err(StoreError::sqlite("reading events"))?;
+            let newest_first = filter.after_position == 0;
+            let sql = if newest_first {
+                "SELECT position, node, kind, severity, message, happened_ms, stored_ms FROM events \
+                 WHERE position > ?1 AND (?2 = '' OR node = ?2) ORDER BY position DESC LIMIT ?3"
+            } else {
+                "SELECT position, node, kind, severity, message, happened_ms, stored_ms FROM events \
+                 WHERE position > ?1 AND (?2 = '' OR node = ?2) ORDER BY position LIMIT ?3"
+            };
+            let mut statement = connection.prepare_cached(sql).map_err(StoreError::sqlite("reading events"))?;
             let rows = statement
                 .query_map(params![filter.after_position.cast_signed(), filter.node, filter.limit], |row| {
                     let severity: String = row.get(3)?;
@@ -106,12 +109,16 @@ impl Store {
                 })
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(StoreError::sqlite("reading events"))?;
-            rows.into_iter()
-                .rev()
+            let mut events = rows
+                .into_iter()
                 .map(|(severity, row)| {
                     Ok(EventRow { severity: severity.parse().map_err(StoreError::bad("event"))?, ..row })
                 })
-                .collect()
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            if newest_first {
+                events.reverse();
+            }
+            Ok(events)
         })
         .await
     }
