@@ -48,6 +48,9 @@ pub struct Spool {
     run_id: RunId,
     boot_id: String,
     waiting: BTreeMap<u64, Kept>,
+    /// The last number that was given. None is given twice in a run, or a session that has sent the one would pass over
+    /// the other.
+    last: u64,
     made: u64,
     dropped: u64,
 }
@@ -69,7 +72,8 @@ impl Spool {
                 Err(reason) => damaged.push(set_aside(&entry.path(), &reason)),
             }
         }
-        (Self { folder, run_id, boot_id: boot_id.to_owned(), waiting, made: 0, dropped: 0 }, damaged)
+        let last = waiting.last_key_value().map_or(0, |(last, _)| *last);
+        (Self { folder, run_id, boot_id: boot_id.to_owned(), waiting, last, made: 0, dropped: 0 }, damaged)
     }
 
     /// Keeps a new event until it is stored; its number. What the disk refuses is said in the log.
@@ -89,7 +93,8 @@ impl Spool {
         while self.waiting.len() >= KEEP {
             self.drop_oldest();
         }
-        let number = self.waiting.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.last += 1;
+        let number = self.last;
         if let Err(error) = self.write(number, &kept) {
             tracing::error!(%error, kind, "an event is kept in memory only");
         }
@@ -206,6 +211,22 @@ mod tests {
         assert_eq!(ages, [Some(200), Some(200), Some(100)]);
         // Across a reboot the monotonic clock says nothing.
         assert!(again.waiting().all(|(_, kept)| kept.at("boot-2", 300).age_ms.is_none()));
+    }
+
+    #[test]
+    fn a_session_finds_what_comes_after_what_it_has_sent() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = StateFolder::open(temp.path()).unwrap();
+        let (mut spool, _) = Spool::open(&folder, RunId([1; 16]), "boot-1");
+        let mut sent = 0;
+        for text in ["a", "b", "c"] {
+            spool.push("t", Severity::Info, text, 5, 100);
+            let (number, id) = spool.after(sent).map(|(number, kept)| (number, kept.event.id.clone())).unwrap();
+            sent = number;
+            // All that was sent is stored before the next happens.
+            spool.stored(&[id]);
+            assert_eq!((spool.waiting().count(), spool.after(sent).is_none()), (0, true));
+        }
     }
 
     #[test]
