@@ -100,16 +100,14 @@ impl Link {
     }
 
     async fn attempt(&mut self, node: &mut Node) -> Attempt {
-        let channel = match self.connect().await {
-            Ok(channel) => channel,
-            Err(reason) => return Attempt::Failed(reason),
+        // Into a black hole this takes its time, in which the node goes on.
+        let channel = tokio::select! {
+            channel = self.prepare() => match channel {
+                Ok(channel) => channel,
+                Err(reason) => return Attempt::Failed(reason),
+            },
+            () = node.obey_until_stop() => return Attempt::Session(0, SessionEnd::Stop),
         };
-        if self.renewal_due()
-            && let Err(status) = self.renew(&channel).await
-        {
-            // Only an expired certificate cannot do without; that shows in a moment.
-            self.renewal_failed(status.message());
-        }
         let began_ms = node.clock().monotonic_ms();
         let end = node.session(self, channel.clone()).await;
         let lasted_ms = node.clock().monotonic_ms().saturating_sub(began_ms);
@@ -124,6 +122,18 @@ impl Link {
             }
             Err(status) => Attempt::Failed(status.message().to_owned()),
         }
+    }
+
+    /// A connection, and a certificate that is not about to end.
+    async fn prepare(&mut self) -> Result<Channel, String> {
+        let channel = self.connect().await?;
+        if self.renewal_due()
+            && let Err(status) = self.renew(&channel).await
+        {
+            // Only an expired certificate cannot do without; that shows in a moment.
+            self.renewal_failed(status.message());
+        }
+        Ok(channel)
     }
 
     /// A connection to the first endpoint that answers as our controller.

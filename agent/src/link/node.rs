@@ -99,12 +99,17 @@ impl Node {
 
     /// Waits between two attempts to connect, and goes on obeying; true when it is to stop.
     pub(super) async fn idle(&mut self, wait: Duration) -> bool {
-        let over = tokio::time::sleep(wait);
-        tokio::pin!(over);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => false,
+            () = self.obey_until_stop() => true,
+        }
+    }
+
+    /// Goes on without a session until it is to stop. May be dropped at any moment.
+    pub(super) async fn obey_until_stop(&mut self) {
         loop {
             tokio::select! {
-                () = &mut over => return false,
-                request = self.parts.requests.recv() => if self.obey(request) { return true },
+                request = self.parts.requests.recv() => if self.obey(request) { return },
                 Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
                 Some((id, outcome)) = self.performed.recv() => drop(self.conclude(id, outcome)),
             }

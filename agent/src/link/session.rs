@@ -53,7 +53,7 @@ struct Session {
 impl Node {
     /// Holds one session over `channel`, until it breaks or is to end.
     pub(super) async fn session(&mut self, link: &mut Link, channel: Channel) -> Result<SessionEnd, Status> {
-        let mut session = self.open(link, channel.clone()).await?;
+        let Some(mut session) = self.open(link, channel.clone()).await? else { return Ok(SessionEnd::Stop) };
         let dropped = self.parts.spool.take_dropped();
         if dropped > 0 {
             let message = format!("{dropped} events were dropped: more than could be kept while there was no session");
@@ -99,7 +99,8 @@ impl Node {
         }
     }
 
-    async fn open(&mut self, link: &mut Link, channel: Channel) -> Result<Session, Status> {
+    /// Opens a session; none if the agent is to stop meanwhile.
+    async fn open(&mut self, link: &mut Link, channel: Channel) -> Result<Option<Session>, Status> {
         let (outbox, outgoing) = mpsc::channel(OUTBOX_LENGTH);
         let name = link.node_name().map_err(Status::internal)?;
         // The channel is new and empty.
@@ -110,9 +111,11 @@ impl Node {
             let first = inbound.message().await?.and_then(|message| message.body);
             Ok::<_, Status>((inbound, first))
         };
-        let (inbound, first) = timeout(ANSWER_TIMEOUT, answer)
-            .await
-            .map_err(|_| Status::deadline_exceeded("no welcome within 10 s"))??;
+        let answered = tokio::select! {
+            answered = timeout(ANSWER_TIMEOUT, answer) => answered,
+            () = self.obey_until_stop() => return Ok(None),
+        };
+        let (inbound, first) = answered.map_err(|_| Status::deadline_exceeded("no welcome within 10 s"))??;
         let Some(FromController::Welcome(welcome)) = first else {
             return Err(Status::internal("the controller did not begin with a welcome"));
         };
@@ -123,7 +126,7 @@ impl Node {
         tracing::info!(heartbeat_ms = settings.heartbeat_ms, sample_ms = settings.sample_ms, "session open");
         let urgent = self.unconfirmed().into_iter().map(ToController::CommandUpdate).collect();
         let moved_ms = self.clock().monotonic_ms();
-        Ok(Session { outbox, inbound, heartbeat, sample, urgent, sent: 0, moved_ms })
+        Ok(Some(Session { outbox, inbound, heartbeat, sample, urgent, sent: 0, moved_ms }))
     }
 
     /// Lets all go out again that the controller has not stored in time.
