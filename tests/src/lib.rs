@@ -1,4 +1,29 @@
-//! The harness of the tests and benches: real processes in temporary folders.
+//! The harness of the stories in `tests/it`: real processes over loopback, in folders of their own, with a network
+//! between them that can be bad. Beside it, a fleet of simulated agents for measurements.
+//!
+//! Every operation fails with an error that says what it was waiting for; a story unwraps it. A story that fails shows
+//! the ends of its processes' logs.
 
+pub mod address;
+pub mod agent;
+pub mod client;
+pub mod ctl;
+pub mod fleet;
 pub mod fuzz;
+pub mod hand;
+pub mod impostor;
+pub mod process;
+pub mod program;
+pub mod proxy;
+pub mod settings;
 pub mod sim;
+pub mod wait;
+
+pub use agent::Agent;
+pub use client::Client;
+pub use ctl::{Ctl, Outcome};
+pub use fleet::Fleet;
+pub use process::Daemon;
+pub use proxy::Proxy;
+pub use settings::Settings;
+pub use wait::{wait_for, wait_until};

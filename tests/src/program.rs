@@ -1,0 +1,39 @@
+//! The binaries under test.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+
+/// One of the binaries that are built from this tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `rackhaven-agent`.
+    Agent,
+    /// `rackhaven-controller`.
+    Controller,
+    /// `ctl`.
+    Ctl,
+}
+
+impl Program {
+    /// The name of its file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "rackhaven-agent",
+            Self::Controller => "rackhaven-controller",
+            Self::Ctl => "ctl",
+        }
+    }
+
+    /// Where it is: in the folder above the one of the test binary.
+    ///
+    /// # Errors
+    /// When it has not been built.
+    pub fn path(self) -> anyhow::Result<PathBuf> {
+        let test = std::env::current_exe().context("finding the test binary")?;
+        let folder = test.ancestors().nth(2).context("the test binary lies in no target folder")?;
+        let path = folder.join(self.name());
+        ensure!(path.is_file(), "{} has not been built; run tests/run, which builds all", path.display());
+        Ok(path)
+    }
+}
