@@ -22,10 +22,10 @@ pub struct Problem {
     pub text: String,
 }
 
-/// What is wrong with one node, worst first.
+/// What is wrong with one node, worst first; `by_sample` is what its last sample shows.
 pub fn node_problems(
     state: NodeState,
-    sample: Option<&Sample>,
+    by_sample: &[Problem],
     skew_ms: Option<i64>,
     certificate_left_ms: Option<i64>,
 ) -> Vec<Problem> {
@@ -39,9 +39,7 @@ pub fn node_problems(
     }
     // Figures of a node that is not there are history, not problems.
     if matches!(state, NodeState::Up | NodeState::Suspect) {
-        if let Some(sample) = sample {
-            sample_problems(sample, &mut add);
-        }
+        by_sample.iter().for_each(|problem| add(problem.severity, problem.text.clone()));
         if let Some(skew_ms) = skew_ms.filter(|skew| skew.unsigned_abs() >= SKEW_MS) {
             let side = if skew_ms < 0 { "behind" } else { "ahead" };
             add(Severity::Warning, format!("clock {} {side}", span(skew_ms.unsigned_abs())));
@@ -58,7 +56,10 @@ pub fn node_problems(
     problems
 }
 
-fn sample_problems(sample: &Sample, add: &mut impl FnMut(Severity, String)) {
+/// What is wrong by a sample, worst first.
+pub(super) fn sample_problems(sample: &Sample) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |severity, text: String| problems.push(Problem { severity, text });
     let graded = |value: f32, (warn, critical): (f32, f32)| {
         (value >= warn).then_some(if value >= critical { Severity::Critical } else { Severity::Warning })
     };
@@ -94,6 +95,8 @@ fn sample_problems(sample: &Sample, add: &mut impl FnMut(Severity, String)) {
         };
         add(Severity::Warning, text);
     }
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+    problems
 }
 
 /// Milliseconds as a person would say them.
@@ -170,7 +173,7 @@ fn in_brackets(names: &[&str]) -> String {
 mod tests {
     use rackhaven_proto::v1;
 
-    use super::{NodeState, Problem, Sample, Severity, Verdict, fleet_verdict, node_problems};
+    use super::{NodeState, Problem, Sample, Severity, Verdict, fleet_verdict, node_problems, sample_problems};
 
     fn sample(wire: v1::Sample) -> Sample {
         Sample::try_from(wire).unwrap()
@@ -190,14 +193,14 @@ mod tests {
         };
         let throttling = v1::Throttling { under_voltage_now: true, ..v1::Throttling::default() };
         let units = v1::Units { failed: vec!["a.service".to_owned()], failed_count: 2 };
-        let bad = sample(v1::Sample {
+        let bad = sample_problems(&sample(v1::Sample {
             file_systems: vec![fs],
             throttling: Some(throttling),
             units: Some(units),
             ..v1::Sample::default()
-        });
+        }));
         assert_eq!(
-            texts(&node_problems(NodeState::Up, Some(&bad), Some(-1_700_000_000_000), Some(1))),
+            texts(&node_problems(NodeState::Up, &bad, Some(-1_700_000_000_000), Some(1))),
             [
                 "under-voltage: weak power supply or cable",
                 "disk / 91 % full",
@@ -205,11 +208,11 @@ mod tests {
                 "clock 53 years behind"
             ]
         );
-        assert_eq!(texts(&node_problems(NodeState::Down, Some(&bad), Some(9999), None)), ["down"]);
-        assert_eq!(texts(&node_problems(NodeState::Up, None, Some(4999), Some(0))), ["certificate expired"]);
+        assert_eq!(texts(&node_problems(NodeState::Down, &bad, Some(9999), None)), ["down"]);
+        assert_eq!(texts(&node_problems(NodeState::Up, &[], Some(4999), Some(0))), ["certificate expired"]);
         // The least number has no positive counterpart.
-        assert_eq!(texts(&node_problems(NodeState::Up, None, Some(i64::MIN), None)), ["clock 292471208 years behind"]);
-        assert_eq!(texts(&node_problems(NodeState::Off, Some(&bad), None, None)), Vec::<&str>::new());
+        assert_eq!(texts(&node_problems(NodeState::Up, &[], Some(i64::MIN), None)), ["clock 292471208 years behind"]);
+        assert_eq!(texts(&node_problems(NodeState::Off, &bad, None, None)), Vec::<&str>::new());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod health;
 mod liveness;
+mod reading;
 mod registry;
 mod session;
 
 pub use health::{Problem, fleet_verdict, node_problems};
 pub use liveness::{Liveness, Thresholds};
+pub use reading::{Figures, Reading};
 pub use registry::{Attached, NodeView, Registry, SessionConflict, StateChange};
 pub use session::{Outbox, SessionId};

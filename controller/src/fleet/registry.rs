@@ -5,7 +5,7 @@ use rackhaven_proto::model::{Hello, Labels, LastRun, NodeFacts, NodeName, NodeSt
 use rackhaven_proto::v1;
 
 use super::session::Slot;
-use super::{Liveness, Outbox, SessionId, Thresholds};
+use super::{Liveness, Outbox, Reading, SessionId, Thresholds};
 use crate::history::{MinuteSum, point};
 use crate::store::{MinuteRow, NodeRow};
 
@@ -64,7 +64,7 @@ pub struct NodeView {
     /// Its clock minus the controller's, milliseconds.
     pub skew_ms: Option<i64>,
     /// The newest sample.
-    pub sample: Option<Arc<Sample>>,
+    pub reading: Option<Arc<Reading>>,
     /// Its age, milliseconds.
     pub sample_age_ms: Option<u64>,
     /// Address of the open session's peer; empty without one.
@@ -84,7 +84,7 @@ struct Node {
     facts: Option<Arc<NodeFacts>>,
     last_run: Option<LastRun>,
     skew_ms: Option<i64>,
-    sample: Option<Arc<Sample>>,
+    reading: Option<Arc<Reading>>,
     sample_ms: u64,
     recent: VecDeque<v1::Point>,
     minute: MinuteSum,
@@ -215,12 +215,13 @@ impl Registry {
 
     /// Takes in a sample. With `wall_ms` it also goes into the points and the minute's averages; the minute that it
     /// completes, if it does, comes back.
-    pub fn sample(&self, name: &NodeName, sample: Sample, now_ms: u64, wall_ms: Option<i64>) -> Option<MinuteRow> {
+    pub fn sample(&self, name: &NodeName, sample: &Sample, now_ms: u64, wall_ms: Option<i64>) -> Option<MinuteRow> {
+        let reading = Arc::new(Reading::new(sample));
         let mut nodes = self.lock();
         let node = nodes.by_name.get_mut(name)?;
         let mut complete = None;
         if let Some(wall_ms) = wall_ms {
-            let point = point(&sample, wall_ms);
+            let point = point(sample, wall_ms);
             complete = node.minute.add(name, &point);
             if self.recent_points > 0 {
                 if node.recent.len() >= self.recent_points {
@@ -229,7 +230,7 @@ impl Registry {
                 node.recent.push_back(point);
             }
         }
-        node.sample = Some(Arc::new(sample));
+        node.reading = Some(reading);
         node.sample_ms = now_ms;
         complete
     }
@@ -303,7 +304,7 @@ impl Node {
             facts: row.facts.map(Arc::new),
             last_run: row.last_run,
             skew_ms: None,
-            sample: None,
+            reading: None,
             sample_ms: 0,
             recent: VecDeque::new(),
             minute: MinuteSum::default(),
@@ -329,8 +330,8 @@ impl Node {
             facts: self.facts.clone(),
             last_run: self.last_run.clone(),
             skew_ms: self.skew_ms,
-            sample: self.sample.clone(),
-            sample_age_ms: self.sample.as_ref().map(|_| now_ms.saturating_sub(self.sample_ms)),
+            reading: self.reading.clone(),
+            sample_age_ms: self.reading.as_ref().map(|_| now_ms.saturating_sub(self.sample_ms)),
             peer_address: self.slot.as_ref().map_or_else(String::new, |slot| slot.peer_address.clone()),
         }
     }

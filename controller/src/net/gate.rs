@@ -66,17 +66,23 @@ impl Gate {
                 Denial::Unauthenticated(reason) => (Status::unauthenticated(&reason), reason),
                 Denial::NotAllowed(reason) => (Status::permission_denied(&reason), reason),
             };
-            self.refused(&context, &method, &reason).await;
+            Box::pin(self.refused(&context, &method, &reason)).await;
             return Ok(status.into_http());
         }
         request.extensions_mut().insert(context.clone());
-        let response = match self.routes.clone().oneshot(request.map(Body::new)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        // In a task of its own: a caller that hangs up must not stop a call between what it has stored and what follows
+        // from that.
+        let response = match tokio::spawn(self.routes.clone().oneshot(request.map(Body::new))).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(panicked) => {
+                tracing::error!(method, %panicked, "a call ended in a panic");
+                return Ok(Status::internal("this is a mistake in the controller; see its log").into_http());
+            }
         };
         // tonic refuses a message that is too large before the service sees it.
         if response.headers().get("grpc-status").is_some_and(|code| code.as_bytes() == b"11") {
-            self.refused(&context, &method, "a message was too large").await;
+            Box::pin(self.refused(&context, &method, "a message was too large")).await;
         }
         Ok(response)
     }

@@ -147,16 +147,12 @@ pub fn serve_socket(path: &Path, gate: Arc<Gate>) -> io::Result<impl Future<Outp
     })
 }
 
-async fn serve_connection<S>(stream: S, peer: Peer, gate: Arc<Gate>)
+/// Serves a connection to its end. Not an async function: its task holds the connection once, not the stream as well.
+fn serve_connection<S>(stream: S, peer: Peer, gate: Arc<Gate>) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let core = Arc::clone(gate.core());
-    let anonymous_limit = core.config.load().limits.anonymous_connections;
-    let Some((number, ended)) = core.connections.add(&peer, anonymous_limit) else {
-        tracing::warn!(peer = peer.address, "too many connections without a certificate: refused");
-        return;
-    };
     let peer = Arc::new(peer);
     let served = Arc::clone(&peer);
     let service = service_fn(move |request| Arc::clone(&gate).answer(Arc::clone(&served), request));
@@ -168,24 +164,34 @@ where
         .max_header_list_size(16 * 1024)
         .max_send_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let life = async {
-        match peer.proof {
-            Proof::Nothing => tokio::time::sleep(ANONYMOUS_LIFE).await,
-            _ => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        outcome = connection.as_mut() => {
-            if let Err(error) = outcome {
-                tracing::debug!(peer = peer.address, %error, "a connection broke");
+    let anonymous_limit = core.config.load().limits.anonymous_connections;
+    let added = core.connections.add(&peer, anonymous_limit);
+    // Only those without a certificate have a limited life, and a timer.
+    let life = (peer.proof == Proof::Nothing).then(|| Box::pin(tokio::time::sleep(ANONYMOUS_LIFE)));
+    async move {
+        let Some((number, ended)) = added else {
+            tracing::warn!(peer = peer.address, "too many connections without a certificate: refused");
+            return;
+        };
+        tokio::pin!(connection);
+        let life = async {
+            match life {
+                Some(timer) => timer.await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(peer = peer.address, %error, "a connection broke");
+                }
+            }
+            _ = ended => {
+                connection.as_mut().graceful_shutdown();
+                let _ = Box::pin(tokio::time::timeout(FAREWELL, connection)).await;
+            }
+            () = life => {}
         }
-        _ = ended => {
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(FAREWELL, connection).await;
-        }
-        () = life => {}
+        core.connections.remove(number, &peer);
     }
-    core.connections.remove(number, &peer);
 }

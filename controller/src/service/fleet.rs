@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::summary::{judge, overall, sort, summary};
 use super::{Answers, bad_input, node_command, store_failed};
 use crate::core::Core;
+use crate::fleet::Reading;
 use crate::history::minute_point;
 use crate::net::{CallContext, call_context};
 use crate::store::{TokenPurpose, TokenRow};
@@ -151,7 +152,7 @@ impl Fleet for FleetService {
         Ok(Response::new(v1::NodeDetail {
             summary: Some(summary(&node)),
             facts: node.view.facts.as_deref().map(|facts| facts.clone().into()),
-            sample: node.view.sample.as_deref().map(|sample| sample.as_wire().clone()),
+            sample: node.view.reading.as_deref().and_then(Reading::sample),
             sample_age_ms: node.view.sample_age_ms,
             last_run: node.view.last_run.clone().map(Into::into),
             enrolled_unix_ms: node.view.enrolled_ms,

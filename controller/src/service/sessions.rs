@@ -196,7 +196,7 @@ impl Session {
             }
         };
         if let Some(status) = end {
-            self.tell_end(status).await;
+            Box::pin(self.tell_end(status)).await;
         }
         self.core.registry.detach(&self.name, self.id, self.core.clock.monotonic_ms());
     }
@@ -213,22 +213,32 @@ impl Session {
         self.outbox.end(status);
     }
 
-    /// Acts on one message.
+    /// Acts on one message. What comes all the time is dealt with here; the rest has its own place, so that it takes no
+    /// room in each session's task.
     async fn take(&self, body: Option<FromAgent>, now_ms: u64) -> Result<(), Status> {
         let core = &self.core;
         match body {
             Some(FromAgent::Heartbeat(heartbeat)) => {
                 let skew_ms = heartbeat.wall_unix_ms.saturating_sub(core.clock.wall_ms());
                 core.registry.heard(&self.name, Some(skew_ms), now_ms, false);
+                Ok(())
             }
             Some(FromAgent::Sample(wire)) => {
                 let sample = Sample::try_from(wire).map_err(bad_input)?;
                 core.registry.heard(&self.name, None, now_ms, false);
                 let wall_ms = core.history.as_ref().map(|_| core.clock.wall_ms());
-                if let Some(minute) = core.registry.sample(&self.name, sample, now_ms, wall_ms) {
+                if let Some(minute) = core.registry.sample(&self.name, &sample, now_ms, wall_ms) {
                     core.add_minute(minute);
                 }
+                Ok(())
             }
+            other => Box::pin(self.take_rare(other)).await,
+        }
+    }
+
+    async fn take_rare(&self, body: Option<FromAgent>) -> Result<(), Status> {
+        let core = &self.core;
+        match body {
             Some(FromAgent::Event(wire)) => {
                 let event = Event::try_from(wire).map_err(bad_input)?;
                 let id = event.id.to_string();
@@ -238,12 +248,14 @@ impl Session {
                     // be seen and switched off while the disk is full.
                     Err(error) => tracing::error!(%error, node = %self.name, "an event could not be stored"),
                 }
+                Ok(())
             }
-            Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await?,
-            Some(FromAgent::Hello(_)) => return Err(Status::invalid_argument("a second hello")),
-            None => return Err(Status::invalid_argument("an empty message, or one that this version does not know")),
+            Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await,
+            Some(FromAgent::Hello(_)) => Err(Status::invalid_argument("a second hello")),
+            Some(FromAgent::Heartbeat(_) | FromAgent::Sample(_)) | None => {
+                Err(Status::invalid_argument("an empty message, or one that this version does not know"))
+            }
         }
-        Ok(())
     }
 
     async fn command_update(&self, update: v1::CommandUpdate) -> Result<(), Status> {

@@ -18,7 +18,8 @@ pub(super) struct Judged {
 pub(super) fn judge(view: NodeView, certificate_ends_s: &HashMap<String, i64>, wall_ms: i64) -> Judged {
     let ends_ms = certificate_ends_s.get(view.name.as_str()).map(|end_s| end_s.saturating_mul(1000));
     let left_ms = ends_ms.map(|end| end.saturating_sub(wall_ms));
-    let problems = node_problems(view.state, view.sample.as_deref(), view.skew_ms, left_ms);
+    let by_sample = view.reading.as_deref().map_or(&[][..], |reading| &reading.problems);
+    let problems = node_problems(view.state, by_sample, view.skew_ms, left_ms);
     Judged { view, problems, certificate_ends_ms: ends_ms.unwrap_or(0) }
 }
 
@@ -50,9 +51,8 @@ pub(super) fn overall(nodes: &[Judged]) -> (v1::Verdict, String, Option<u64>) {
 /// One row of the status.
 pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
     let view = &node.view;
-    let sample = view.sample.as_deref();
-    let wire = sample.map(rackhaven_proto::model::Sample::as_wire);
-    let disk = sample.and_then(rackhaven_proto::model::Sample::fullest_file_system);
+    let figures = view.reading.as_deref().map(|reading| &reading.figures);
+    let disk = figures.and_then(|figures| figures.disk.as_ref());
     v1::NodeSummary {
         name: view.name.to_string(),
         state: v1::NodeState::from(view.state).into(),
@@ -62,13 +62,13 @@ pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
         state_for_ms: view.state_for_ms,
         heard_ms_ago: view.heard_ms_ago,
         clock_skew_ms: view.skew_ms,
-        uptime_seconds: wire.map(|wire| wire.uptime_seconds),
-        cpu_percent: wire.and_then(|wire| wire.cpu.as_ref()).map(|cpu| cpu.total_percent),
-        load_one: wire.and_then(|wire| wire.load.as_ref()).map(|load| load.one),
-        memory_used_percent: sample.and_then(rackhaven_proto::model::Sample::memory_used_percent),
-        disk_used_percent: disk.map(|(percent, _)| percent),
-        disk_mount_point: disk.map_or_else(String::new, |(_, mount)| mount.to_owned()),
-        temperature_celsius: sample.and_then(rackhaven_proto::model::Sample::hottest_celsius),
+        uptime_seconds: figures.map(|figures| figures.uptime_seconds),
+        cpu_percent: figures.and_then(|figures| figures.cpu_percent),
+        load_one: figures.and_then(|figures| figures.load_one),
+        memory_used_percent: figures.and_then(|figures| figures.memory_used_percent),
+        disk_used_percent: disk.map(|(percent, _)| *percent),
+        disk_mount_point: disk.map_or_else(String::new, |(_, mount)| mount.to_string()),
+        temperature_celsius: figures.and_then(|figures| figures.temperature_celsius),
         problems: node.problems.iter().map(|problem| problem.text.clone()).collect(),
         certificate_ends_unix_ms: node.certificate_ends_ms,
     }
