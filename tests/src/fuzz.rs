@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use prost::Message;
 use rackhaven_controller::enrolment::{Asked, decide};
-use rackhaven_controller::fleet::node_problems;
+use rackhaven_controller::fleet::{Reading, node_problems};
 use rackhaven_controller::history::{MinuteSum, point};
 use rackhaven_controller::store::{TokenPurpose, TokenRow};
 use rackhaven_pki::{
@@ -58,12 +58,14 @@ pub fn agent_message(data: &[u8]) {
         }
         Some(FromAgent::Heartbeat(wire)) => {
             let skew_ms = wire.wall_unix_ms.saturating_sub(NOW_MS);
-            let told = !node_problems(NodeState::Up, None, Some(skew_ms), None).is_empty();
+            let told = !node_problems(NodeState::Up, &[], Some(skew_ms), None).is_empty();
             assert_eq!(told, skew_ms.unsigned_abs() >= 5000, "skew of {skew_ms} ms");
         }
         Some(FromAgent::Sample(wire)) => {
             if let Ok(sample) = Sample::try_from(wire) {
-                let _ = node_problems(NodeState::Up, Some(&sample), None, None);
+                let reading = Reading::new(&sample);
+                assert_eq!(reading.sample().as_ref(), Some(sample.as_wire()));
+                let _ = node_problems(NodeState::Up, &reading.problems, None, None);
                 let figures = point(&sample, NOW_MS);
                 if let Ok(node) = "n".parse() {
                     let mut minute = MinuteSum::default();

@@ -34,6 +34,9 @@ struct Flags {
     /// Connections of the churn
     #[arg(long, default_value_t = 10_000)]
     churn: usize,
+    /// Measure `ctl status` as a cold process, and nothing else
+    #[arg(long)]
+    only_status: bool,
 }
 
 struct Controller {
@@ -185,7 +188,16 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut controller = Controller::start(&flags.binaries, folder.path())?;
     let mut admin = controller.admin().await?;
-    let nodes = enrol(&controller, flags.agents, 0).await?;
+    let mut nodes = enrol(&controller, 10.min(flags.agents), 0).await?;
+    let gauge = Arc::new(Gauge::default());
+    let mut agents = JoinSet::new();
+    cold_status(&controller, &nodes, &gauge, &mut agents, "at most 20, aim 5").await?;
+    nodes.extend(enrol(&controller, flags.agents - nodes.len(), nodes.len()).await?);
+    cold_status(&controller, &nodes, &gauge, &mut agents, "at most 50, aim 10").await?;
+    agents.shutdown().await;
+    if flags.only_status {
+        return Ok(());
+    }
     tokio::time::sleep(Duration::from_secs(3)).await;
     // Enrolment has its own memory: a fresh controller is what is measured.
     controller.kill()?;
@@ -195,7 +207,6 @@ async fn main() -> anyhow::Result<()> {
     row("controller without agents, RSS", format!("{empty_rss} KiB"), "");
 
     let gauge = Arc::new(Gauge::default());
-    let mut agents = JoinSet::new();
     for node in &nodes {
         agents.spawn(run_agent(controller.endpoint.clone(), node.clone(), Arc::clone(&gauge)));
     }
@@ -266,6 +277,35 @@ async fn main() -> anyhow::Result<()> {
         row(&format!("{} sessions held, none lost: RSS", all.len()), format!("{rss} KiB"), "held");
         row("controller's CPU, of one core", format!("{cpu:.2} %"), "prototype 2.9");
     }
+    Ok(())
+}
+
+/// Connects all nodes, then times `ctl status` from its start to its end, many times.
+async fn cold_status(
+    controller: &Controller,
+    nodes: &[SimNode],
+    gauge: &Arc<Gauge>,
+    agents: &mut JoinSet<()>,
+    goal: &str,
+) -> anyhow::Result<()> {
+    for node in &nodes[gauge.connected()..] {
+        agents.spawn(run_agent(controller.endpoint.clone(), node.clone(), Arc::clone(gauge)));
+    }
+    wait_connected(gauge, nodes.len(), Duration::from_secs(60)).await?;
+    let context = controller.folder.join("state/admin.context");
+    let mut times = Vec::new();
+    for _ in 0..60 {
+        let mut ctl = program(&controller.binaries, "ctl");
+        ctl.arg("--context-file").arg(&context).arg("status").stdin(Stdio::null());
+        let began = now();
+        let output = tokio::task::spawn_blocking(move || ctl.output()).await??;
+        times.push(began.elapsed());
+        ensure!(output.status.success(), "ctl status: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    times.sort();
+    let what = format!("ctl status, cold process, {} nodes: median", nodes.len());
+    row(&what, format!("{:.1} ms", percentile(&times, 50)), goal);
+    row("  the fastest of 60", format!("{:.1} ms", percentile(&times, 0)), "");
     Ok(())
 }
 
