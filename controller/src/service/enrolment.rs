@@ -51,6 +51,27 @@ impl EnrolmentService {
         Ok((pem, info))
     }
 
+    /// An invitation; and what the same key got by it before, because that is the same enrolment again, whose answer was
+    /// lost on the way.
+    async fn find(
+        &self,
+        token_id: &TokenId,
+        key_hash: [u8; 32],
+        secret: &str,
+    ) -> Result<(Option<store::TokenRow>, Option<Response<EnrolResponse>>), Status> {
+        let found = self.core.store.token(token_id.clone(), key_hash).await.map_err(store_failed)?;
+        let Some((token, earlier)) = found else { return Ok((None, None)) };
+        let answer = match earlier.filter(|_| token.secret_hash.matches(secret)) {
+            None => None,
+            Some(pem) => {
+                let info = CertificateInfo::from_pem(&pem).map_err(|error| Status::internal(error.to_string()))?;
+                let identity = info.identity().map_err(|error| Status::internal(error.to_string()))?;
+                Some(self.answer(&identity.subject, pem))
+            }
+        };
+        Ok((Some(token), answer))
+    }
+
     fn answer(&self, subject: &Subject, certificate_pem: String) -> Response<EnrolResponse> {
         Response::new(EnrolResponse {
             certificate_pem,
@@ -98,18 +119,12 @@ impl Enrolment for EnrolmentService {
         let token_id: TokenId = request.token_id.parse().map_err(super::bad_input)?;
         let key_hash = Authority::request_key_hash(&request.csr_der)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let found = self.core.store.token(token_id.clone(), key_hash).await.map_err(store_failed)?;
-        let (token, earlier) = found.map_or((None, None), |(token, earlier)| (Some(token), earlier));
+        let (token, earlier) = self.find(&token_id, key_hash, &request.token_secret).await?;
+        if let Some(answer) = earlier {
+            return Ok(answer);
+        }
         let asked =
             Asked { secret: &request.token_secret, kind, name: &request.name, fallback_name: &request.fallback_name };
-        // The same key again is the same enrolment again: its answer was lost on the way.
-        if let (Some(token), Some(pem)) = (&token, earlier)
-            && token.secret_hash.matches(asked.secret)
-        {
-            let info = CertificateInfo::from_pem(&pem).map_err(|error| Status::internal(error.to_string()))?;
-            let identity = info.identity().map_err(|error| Status::internal(error.to_string()))?;
-            return Ok(self.answer(&identity.subject, pem));
-        }
         let now_ms = self.core.clock.wall_ms();
         let exists = |name: &str| self.core.registry.contains(name);
         let subject = match decide(token.as_ref(), &asked, now_ms, exists) {
@@ -143,6 +158,10 @@ impl Enrolment for EnrolmentService {
             audit,
         };
         if !self.core.store.enrol(enrolment).await.map_err(store_failed)? {
+            // Whoever lost the line and asks again at once may overtake its own first try.
+            if let (_, Some(answer)) = self.find(&token_id, key_hash, asked.secret).await? {
+                return Ok(answer);
+            }
             return Err(self.refuse(&context, &token_id, asked.name, &Refusal::UsedUp).await);
         }
         self.take_up(&subject, &token, info).await;
