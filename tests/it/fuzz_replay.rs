@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rackhaven_tests::fuzz::TARGETS;
 
 /// Of each input, so many cuts and so many flipped bits are tried, spread over its length.
-const SPOTS: usize = 256;
+const SPOTS: usize = 1024;
 
 fn fuzz_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
