@@ -170,7 +170,7 @@ where
     let life = (peer.proof == Proof::Nothing).then(|| Box::pin(tokio::time::sleep(ANONYMOUS_LIFE)));
     async move {
         let Some((number, ended)) = added else {
-            tracing::warn!(peer = peer.address, "too many connections without a certificate: refused");
+            tracing::warn!(peer = peer.address, "too many connections of this peer, or without a certificate: refused");
             return;
         };
         tokio::pin!(connection);

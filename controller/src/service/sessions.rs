@@ -1,5 +1,10 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
 
 use rackhaven_pki::Subject;
 use rackhaven_proto::model::{CommandId, CommandOutcome, Event, Hello, NodeName, Operation, Sample, Severity};
@@ -22,18 +27,26 @@ use crate::store::CommandRow;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages of one agent in a second; an agent that sends more is read more slowly.
 const MESSAGES_PER_SECOND: u32 = 200;
+/// Events that a node may hand in at once: what its spool holds, and some more. Then so many in a second.
+const EVENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1200).unwrap();
+const EVENTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 /// The event of two agents with one name is told once in so long, milliseconds.
 const DUPLICATE_EVENT_EVERY_MS: u64 = 600_000;
 
 /// The agents' sessions.
 pub(super) struct SessionService {
     core: Arc<Core>,
+    event_quota: Arc<EventQuota>,
     duplicates: std::sync::Mutex<std::collections::HashMap<NodeName, u64>>,
 }
 
+/// Keeps one node from pushing all others' events out of the record.
+type EventQuota = RateLimiter<NodeName, DefaultKeyedStateStore<NodeName>, DefaultClock>;
+
 impl SessionService {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, duplicates: std::sync::Mutex::default() }
+        let quota = Quota::per_second(EVENTS_PER_SECOND).allow_burst(EVENTS_AT_ONCE);
+        Self { core, event_quota: Arc::new(RateLimiter::keyed(quota)), duplicates: std::sync::Mutex::default() }
     }
 
     /// Reads the hello and checks that it is from whom the certificate names.
@@ -57,7 +70,9 @@ impl SessionService {
                 core.audit_entry(&context.caller, &context.origin, "Sessions/Open", hello.node.as_str(), &outcome);
             core.denials.record(&context.host, entry).await;
             let message = format!("{name} posed as {} from {}", hello.node, context.host);
-            core.events.observe(&core.clock, Some(name), "session.impostor", Severity::Critical, message).await;
+            if self.event_quota.check_key(name).is_ok() {
+                core.events.observe(&core.clock, Some(name), "session.impostor", Severity::Critical, message).await;
+            }
             return Err(Status::permission_denied(format!("the certificate is for {name}, not for {}", hello.node)));
         }
         Ok(hello)
@@ -127,7 +142,8 @@ impl Sessions for SessionService {
             }
         }
         retire_older_certificates(core, &name, context.serial.as_deref()).await;
-        let session = Session { core: Arc::clone(core), name, id: attached.id, outbox };
+        let event_quota = Arc::clone(&self.event_quota);
+        let session = Session { core: Arc::clone(core), event_quota, name, id: attached.id, outbox };
         tokio::spawn(session.read(inbound));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream).map(|message| *message))))
     }
@@ -162,6 +178,7 @@ async fn retire_older_certificates(core: &Core, name: &NodeName, serial: Option<
 /// One agent's session, from welcome to end.
 struct Session {
     core: Arc<Core>,
+    event_quota: Arc<EventQuota>,
     name: NodeName,
     id: SessionId,
     outbox: Outbox,
@@ -242,6 +259,10 @@ impl Session {
             Some(FromAgent::Event(wire)) => {
                 let event = Event::try_from(wire).map_err(bad_input)?;
                 let id = event.id.to_string();
+                if self.event_quota.check_key(&self.name).is_err() {
+                    tracing::warn!(node = %self.name, "too many events: the node will send this one again");
+                    return Ok(());
+                }
                 match core.events.record(&self.name, event, &core.clock).await {
                     Ok(()) => self.send(ToAgent::EventsStored(v1::EventsStored { ids: vec![id] })).await,
                     // Not acknowledged: the agent keeps it and sends it again. The session goes on, because a node must

@@ -111,6 +111,8 @@ impl Store {
                 ("DELETE FROM audit WHERE position <= (SELECT max(position) FROM audit) - ?1", KEEP.cast_signed()),
                 ("DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?1", KEEP.cast_signed()),
                 ("DELETE FROM commands WHERE expires_ms < ?1 AND state IN ('succeeded', 'failed', 'expired')", day_ago),
+                // What the store does not know is refused just as what it knows to be revoked.
+                ("DELETE FROM certificates WHERE revoked_ms IS NOT NULL AND not_after_s < ?1", now_ms / 1000),
                 ("DELETE FROM tokens WHERE ends_ms < ?1", day_ago),
                 ("DELETE FROM token_uses WHERE ?1 > 0 AND token_id NOT IN (SELECT id FROM tokens)", now_ms),
             ] {
