@@ -137,14 +137,16 @@ async fn carry(dialled: TcpStream, target: SocketAddr, weather: watch::Receiver<
         if !begun.open {
             return;
         }
-        let _ = weather.clone().wait_for(|now| now.up).await;
+        if weather.clone().wait_for(|now| now.up || now.cuts != begun.cuts).await.is_err() {
+            return;
+        }
         let Ok(answering) = TcpStream::connect(target).await else { return };
         let (mut from_dialled, mut to_dialled) = dialled.into_split();
         let (mut from_answering, mut to_answering) = answering.into_split();
         // Either side's end ends both, as a broken line does.
         tokio::select! {
-            () = pump(&mut from_dialled, &mut to_answering, |now| now.up, weather.clone(), &counters) => {}
-            () = pump(&mut from_answering, &mut to_dialled, |now| now.down, weather.clone(), &counters) => {}
+            () = pump(&mut from_dialled, &mut to_answering, |now| now.up, begun.cuts, weather.clone(), &counters) => {}
+            () = pump(&mut from_answering, &mut to_dialled, |now| now.down, begun.cuts, weather, &counters) => {}
         }
     };
     tokio::select! {
@@ -158,6 +160,7 @@ async fn pump(
     from: &mut tokio::net::tcp::OwnedReadHalf,
     to: &mut tokio::net::tcp::OwnedWriteHalf,
     passes: fn(&Weather) -> bool,
+    cuts: u64,
     mut weather: watch::Receiver<Weather>,
     counters: &Counters,
 ) {
@@ -169,9 +172,9 @@ async fn pump(
             Ok(length) => length,
         };
         // The proxy ends after its connections.
-        let now = match weather.wait_for(passes).await {
-            Ok(now) => *now,
-            Err(_) => return,
+        let now = match weather.wait_for(|now| passes(now) || now.cuts != cuts).await {
+            Ok(now) if now.cuts == cuts => *now,
+            _ => return,
         };
         if !now.delay.is_zero() {
             tokio::time::sleep(now.delay).await;
