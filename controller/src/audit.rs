@@ -16,14 +16,14 @@ pub fn chain_hash(before: &str, entry: &AuditEntry) -> String {
     hex(&sha256(&bytes))
 }
 
-/// The position of the first record that does not fit the one before it. The first of `rows` is taken as it is when it
-/// is not the very first of the log, because older ones may have been pruned.
-pub fn first_break(rows: &[AuditRow]) -> Option<u64> {
+/// The position of the first record that does not fit the one before it. `rows` are the newest; the first of them is
+/// taken as it is when it is the very first of the log, or when there are `keep` of them, so that older ones are pruned.
+pub fn first_break(rows: &[AuditRow], keep: usize) -> Option<u64> {
     let mut before: Option<&AuditRow> = None;
     for row in rows {
         let fits = match before {
             None if row.position == 1 => row.hash == chain_hash("", &row.entry),
-            None => true,
+            None => rows.len() >= keep,
             Some(before) => row.position == before.position + 1 && row.hash == chain_hash(&before.hash, &row.entry),
         };
         if !fits {
@@ -58,23 +58,24 @@ mod tests {
 
     #[test]
     fn a_whole_or_pruned_log_has_no_break() {
-        assert_eq!(first_break(&log(5)), None);
-        assert_eq!(first_break(&log(5)[2..]), None);
-        assert_eq!(first_break(&[]), None);
+        assert_eq!(first_break(&log(5), 9), None);
+        assert_eq!(first_break(&log(5)[2..], 3), None);
+        assert_eq!(first_break(&[], 9), None);
     }
 
     #[test]
     fn a_changed_missing_or_moved_record_is_found() {
         let mut changed = log(5);
         changed[2].entry.outcome = "denied".to_owned();
-        assert_eq!(first_break(&changed), Some(3));
+        assert_eq!(first_break(&changed, 9), Some(3));
         let mut missing = log(5);
         missing.remove(2);
-        assert_eq!(first_break(&missing), Some(4));
+        assert_eq!(first_break(&missing, 9), Some(4));
+        assert_eq!(first_break(&log(5)[2..], 4), Some(3), "nothing was pruned yet");
         let mut moved = log(5);
         // The same bytes in another field.
         moved[3].entry.who = "user/an".to_owned();
         moved[3].entry.origin = "n10.0.0.1:5".to_owned();
-        assert_eq!(first_break(&moved), Some(4));
+        assert_eq!(first_break(&moved, 9), Some(4));
     }
 }

@@ -122,7 +122,7 @@ impl Access for AccessService {
         let read = if request.verify { MAX_AUDIT } else { limit };
         let mut rows = self.core.store.audit_records(read).await.map_err(store_failed)?;
         if request.verify
-            && let Some(position) = first_break(&rows)
+            && let Some(position) = first_break(&rows, MAX_AUDIT as usize)
         {
             return Err(Status::data_loss(format!(
                 "the audit log was changed: record {position} does not fit the chain"
