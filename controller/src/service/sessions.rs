@@ -99,8 +99,19 @@ impl Sessions for SessionService {
             return Err(Status::permission_denied("a session is a node's"));
         };
         let mut inbound = request.into_inner();
-        let hello = self.hello(&context, &name, &mut inbound).await?;
         let core = &self.core;
+        let hello = match self.hello(&context, &name, &mut inbound).await {
+            Ok(hello) => hello,
+            Err(status) => {
+                if is_senders_fault(&status) {
+                    let outcome = format!("denied: {}", status.message());
+                    let entry =
+                        core.audit_entry(&context.caller, &context.origin, "Sessions/Open", name.as_str(), &outcome);
+                    Box::pin(core.denials.record(&context.host, entry)).await;
+                }
+                return Err(status);
+            }
+        };
         let now_ms = core.clock.monotonic_ms();
         let (outbox, stream) = Outbox::new();
         let attached = core
@@ -156,6 +167,16 @@ pub fn settings(core: &Core) -> v1::Settings {
         heartbeat_ms: config.session.heartbeat_ms,
         sample_ms: config.session.sample_ms,
         endpoints: config.endpoints.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Whether it was what the agent sent, and not the line, that ended its session.
+fn is_senders_fault(status: &Status) -> bool {
+    match status.code() {
+        tonic::Code::InvalidArgument | tonic::Code::OutOfRange => true,
+        // What cannot be decoded; a line that breaks in the midst of a message has a source.
+        tonic::Code::Internal => std::error::Error::source(status).is_none(),
+        _ => false,
     }
 }
 
@@ -219,9 +240,8 @@ impl Session {
     }
 
     async fn tell_end(&self, status: Status) {
-        use tonic::Code::{InvalidArgument, OutOfRange};
         tracing::debug!(node = %self.name, %status, "a session ended");
-        if matches!(status.code(), InvalidArgument | OutOfRange) {
+        if is_senders_fault(&status) {
             let caller = Caller::Node(self.name.clone());
             let outcome = format!("denied: {}", status.message());
             let entry = self.core.audit_entry(&caller, "", "Sessions/Open", self.name.as_str(), &outcome);
