@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
+mod audit;
 mod commands;
 mod commands_lost;
-mod documents;
+mod configuration;
 mod enrolment;
-mod fuzz_replay;
+mod floods;
+mod impostors;
 mod outages;
+mod refused_identities;
+mod refused_invitations;
+mod refused_messages;
 mod sessions;
 mod users;

@@ -112,6 +112,9 @@ async fn a_line_that_breaks_all_the_time_delivers_in_the_end() {
     fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
     assert_eq!(fleet.events("pi-1", "agent.reloaded").await.unwrap().len(), EVENTS);
     assert_eq!(fleet.events("pi-1", "session.duplicate").await.unwrap().len(), 0);
+    let audit = fleet.client().audit().await.unwrap();
+    let offences = audit.iter().filter(|record| record.outcome != "ok" && record.action != "connect");
+    assert_eq!(offences.count(), 0, "a bad line is no offence: {audit:?}");
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ async fn a_killed_agent_is_suspect_then_down_and_says_so_when_it_is_back() {
     assert!(up[1].message.contains("up again, it was down"), "{up:?}");
     let shown = fleet.ctl().json("node show pi-1").await.unwrap();
     assert_eq!(shown["last_run"]["ending"], "agent_killed");
+    let audit = fleet.client().audit().await.unwrap();
+    assert!(audit.iter().all(|record| record.outcome == "ok"), "to die is no offence: {audit:?}");
 }
 
 #[tokio::test]
