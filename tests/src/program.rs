@@ -1,8 +1,11 @@
 //! The binaries under test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+
+use crate::ctl::Outcome;
+use crate::process::{command, run_to_end};
 
 /// One of the binaries that are built from this tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,5 +38,15 @@ impl Program {
         let path = folder.join(self.name());
         ensure!(path.is_file(), "{} has not been built; run tests/run, which builds all", path.display());
         Ok(path)
+    }
+
+    /// Lets a daemon check a configuration file that somebody else has written.
+    ///
+    /// # Errors
+    /// When it cannot be run; not when the configuration is wrong.
+    pub async fn check_config(self, file: &Path) -> anyhow::Result<Outcome> {
+        let mut command = command(self.path()?);
+        command.arg("check-config").arg("--config").arg(file);
+        run_to_end(command).await
     }
 }
