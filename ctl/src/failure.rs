@@ -242,7 +242,7 @@ mod tests {
     fn a_broken_connection_is_unreachable_and_a_refused_certificate_is_not_allowed() {
         let broken = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
         assert_eq!(of_call("rack:7443", &broken).status(), ExitStatus::Unreachable);
-        let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection, see https://docs.rs/");
+        let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection, see https://example.org/");
         let cut = of_call("rack:7443", &Status::from_error(Box::new(io::Error::other(eof))));
         assert_eq!(cut.message(), "lost the connection to the controller at rack:7443: it hung up");
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
