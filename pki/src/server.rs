@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-};
+use rustls::{DistinguishedName, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use crate::clock::TrustClock;
-use crate::verify::{certificates, check_at_believable_time, is_about_time, provider, unix_time};
+use crate::verify::{certificates, check_at_believable_time, handshake_signatures, is_about_time, provider, unix_time};
 use crate::{CertificateInfo, PkiError, PrivateKey};
 
 /// TLS for the controller: TLS 1.3 only, no resumption, client certificates of the cluster's CA asked for but not
@@ -84,25 +81,5 @@ impl ClientCertVerifier for LenientOnTime {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    handshake_signatures!();
 }
