@@ -92,7 +92,9 @@ pub fn decide(caller: &Caller, method: &str) -> Result<(), Denial> {
     };
     let refused = |reason: &str| Err(Denial::Unauthenticated(reason.to_owned()));
     match (requirement, caller) {
-        (_, Caller::Refused(subject)) => refused(&format!("the certificate of {subject} was revoked or is not known")),
+        (_, Caller::Refused(subject)) => refused(&format!(
+            "the certificate of {subject} was revoked or is not known; a new invitation brings it back"
+        )),
         (Requirement::Invitation | Requirement::KnownKey, Caller::Node(_) | Caller::User(..) | Caller::Expired(_))
         | (Requirement::Invitation, Caller::Anonymous)
         | (Requirement::Node, Caller::Node(_))
