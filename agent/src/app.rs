@@ -63,6 +63,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         tracing::error!(%error, "the start could not be written down");
     }
     let run_id = RunId(random()?);
+    let first_run = last_run.is_none() && damaged.is_none();
     let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
     let (journal, damaged_journal) = Journal::open(&folder);
     complaints.extend(damaged.into_iter().chain(damaged_journal));
@@ -76,6 +77,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         journal,
         run_id,
         last_run,
+        first_run,
         requests: asked,
         units,
     };

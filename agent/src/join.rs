@@ -13,7 +13,8 @@ use rackhaven_proto::v1::{EnrolRequest, SubjectKind};
 
 use crate::host::Clock;
 use crate::state::{
-    PendingKey, StateFolder, forget_pending_key, load_identity, load_pending_key, save_identity, save_pending_key,
+    IdentityError, PendingKey, StateFolder, forget_pending_key, load_identity, load_pending_key, save_identity,
+    save_pending_key,
 };
 use crate::trust::BoardTrust;
 
@@ -53,10 +54,13 @@ pub fn read_token(flag: Option<String>, file: Option<PathBuf>) -> anyhow::Result
 /// # Errors
 /// When the controller cannot be reached or refuses, or the state folder cannot be written.
 pub async fn join(folder: &StateFolder, clock: Arc<dyn Clock>, hostname: &str, join: Join) -> anyhow::Result<NodeName> {
-    if !join.replace
-        && let Ok(there) = load_identity(folder)
-    {
-        bail!("this machine is {} already; to join anew, give --replace", there.identity.subject);
+    if !join.replace {
+        match load_identity(folder) {
+            Ok(there) => bail!("this machine is {} already; to join anew, give --replace", there.identity.subject),
+            Err(IdentityError::Missing(_)) => {}
+            // It is being replaced already.
+            Err(error) => tracing::warn!("{error}"),
+        }
     }
     let key = match load_pending_key(folder, &join.token.id) {
         Some(key) => key,

@@ -10,7 +10,7 @@ use rackhaven_agent::app::{Paths, read_config, run};
 use rackhaven_agent::host::linux::LinuxClock;
 use rackhaven_agent::join::{Join, join, read_token};
 use rackhaven_agent::state::StateFolder;
-use rackhaven_proto::daemon::start_logging;
+use rackhaven_proto::daemon::{LogSettings, start_logging};
 use rackhaven_proto::model::{Endpoint, NodeName};
 
 #[derive(Parser)]
@@ -79,6 +79,8 @@ fn start(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match cli.command {
         Command::Join { paths, endpoint, token, token_file, name, replace } => {
+            // What is found damaged on the way is told.
+            start_logging(&LogSettings::default())?;
             let token = read_token(token, token_file)?;
             let folder =
                 StateFolder::open(&paths.state_dir).with_context(|| format!("making {}", paths.state_dir.display()))?;

@@ -109,7 +109,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
 /// changed, because an empty store would lock every node out without a word.
 fn open_store(folder: &Path) -> anyhow::Result<(Store, Option<String>)> {
     let (path, copy) = Store::paths(folder);
-    let reason = match Store::open(folder) {
+    let reason = match Store::open_existing(folder) {
         Ok(store) => return Ok((store, None)),
         Err(StoreError::Damaged { reason, .. }) => reason,
         Err(error) => return Err(error.into()),
@@ -123,7 +123,11 @@ fn open_store(folder: &Path) -> anyhow::Result<(Store, Option<String>)> {
             folder.display()
         );
     };
-    let kept = durable::set_aside(&path)?;
+    let kept = if path.exists() {
+        format!("set aside as {}", durable::set_aside(&path)?.display())
+    } else {
+        "nothing was left to set aside".to_owned()
+    };
     for suffix in ["-wal", "-shm"] {
         let beside = PathBuf::from(format!("{}{suffix}", path.display()));
         if beside.exists() {
@@ -134,9 +138,8 @@ fn open_store(folder: &Path) -> anyhow::Result<(Store, Option<String>)> {
     let age =
         copied.elapsed().map_or_else(|_| "an unknown time".to_owned(), |age| format!("{} min", age.as_secs() / 60));
     let message = format!(
-        "the store was damaged ({reason}) and set aside as {}; its copy of {age} ago took its place: check `ctl user list` \
-         and `ctl node list` for what was changed since",
-        kept.display()
+        "the store was damaged ({reason}), {kept}; its copy of {age} ago took its place: check `ctl user list` and \
+         `ctl node list` for what was changed since"
     );
     Ok((Store::open(folder)?, Some(message)))
 }

@@ -14,4 +14,6 @@ mod refused_identities;
 mod refused_invitations;
 mod refused_messages;
 mod sessions;
+mod state_agent;
+mod state_controller;
 mod users;

@@ -18,6 +18,7 @@ pub mod program;
 pub mod proxy;
 pub mod settings;
 pub mod sim;
+pub mod small_disk;
 pub mod wait;
 
 pub use agent::Agent;

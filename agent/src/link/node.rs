@@ -35,6 +35,8 @@ pub struct Parts {
     pub run_id: RunId,
     /// How the run before ended.
     pub last_run: Option<LastRun>,
+    /// Whether there was none before. If its record was damaged, there was one.
+    pub first_run: bool,
     /// What the outside asks.
     pub requests: mpsc::Receiver<Request>,
     /// What systemd says of its units, whenever it was asked.
@@ -60,7 +62,8 @@ impl Node {
         let mut node = Self { parts, facts, performed, performing, samples: 0 };
         node.end_earlier_commands();
         let (severity, how) = match &node.parts.last_run {
-            None => (Severity::Info, "for the first time".to_owned()),
+            None if node.parts.first_run => (Severity::Info, "for the first time".to_owned()),
+            None => (Severity::Warning, "after a run of which is not known how it ended".to_owned()),
             Some(last) if last.ending == Ending::Clean => (Severity::Info, format!("after {}", last.reason)),
             Some(last) if last.ending == Ending::AgentKilled => (Severity::Warning, "after it was killed".to_owned()),
             Some(_) => (Severity::Warning, "after the node went down without warning".to_owned()),

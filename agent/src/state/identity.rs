@@ -62,9 +62,12 @@ struct PendingFile {
     key: String,
 }
 
-/// The key of an enrolment that was begun with this invitation.
+/// The key of an enrolment that was begun with this invitation. A damaged one is said in the log.
 pub fn load_pending_key(folder: &StateFolder, token: &TokenId) -> Option<PrivateKey> {
-    let (file, _) = folder.read::<PendingFile>(PENDING, 1);
+    let (file, damaged) = folder.read::<PendingFile>(PENDING, 1);
+    if let Some(damaged) = damaged {
+        tracing::warn!("{damaged}");
+    }
     let file = file.filter(|file| file.token == token.as_str())?;
     PrivateKey::from_pem(&file.key).ok()
 }

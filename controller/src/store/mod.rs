@@ -165,6 +165,21 @@ impl Store {
         Ok(Self { database: Database::start(connection, "store")?, path })
     }
 
+    /// The same where there must be a record already. SQLite takes a file that is empty or gone for a new database, and
+    /// a controller without a record would turn all nodes and users away.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(schema::RECORD.file_name);
+        let reason = match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() == 0 => "it is empty",
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "it is not there",
+            _ => return Self::open(folder),
+        };
+        Err(StoreError::Damaged { path, reason: reason.to_owned() })
+    }
+
     /// Where the record is, and where its last good copy.
     pub fn paths(folder: &Path) -> (PathBuf, PathBuf) {
         let path = folder.join(schema::RECORD.file_name);

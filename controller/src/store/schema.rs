@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
@@ -68,7 +69,10 @@ CREATE INDEX minutes_by_age ON minutes (minute);
 pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, StoreError> {
     restrict(path)?;
     let connection = Connection::open(path).map_err(StoreError::sqlite("opening the store"))?;
+    // What fails its check stays as it was found, the log beside it too.
+    keep_log_on_close(&connection, true)?;
     check(&connection, path)?;
+    keep_log_on_close(&connection, false)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;",
@@ -87,6 +91,11 @@ fn restrict(path: &Path) -> Result<(), StoreError> {
             source: rusqlite::Error::InvalidPath(format!("{}: {error}", path.display()).into()),
         }
     })
+}
+
+fn keep_log_on_close(connection: &Connection, keep: bool) -> Result<(), StoreError> {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+    set.map(drop).map_err(StoreError::sqlite("setting up the store"))
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
