@@ -30,4 +30,5 @@ pub use process::Daemon;
 pub use program::Program;
 pub use proxy::Proxy;
 pub use settings::Settings;
+pub use small_disk::SmallDisk;
 pub use wait::{wait_for, wait_until};
