@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rackhaven_proto::model::{Command, CommandId, CommandOutcome, NodeName};
+use rackhaven_proto::model::{Command, CommandId, CommandOutcome, NodeName, Operation};
 use tokio::sync::watch;
 
 use crate::store::{AuditEntry, CommandRow, CommandState, Store, StoreError};
@@ -16,6 +16,8 @@ pub struct Commands {
 
 struct Open {
     row: CommandRow,
+    /// Whether it is on the disk.
+    stored: bool,
     /// When it expires, monotonic milliseconds.
     expires_ms: u64,
     state: watch::Sender<CommandState>,
@@ -29,7 +31,7 @@ impl Commands {
             .map(|row| {
                 let left_ms = u64::try_from(row.expires_ms.saturating_sub(wall_ms)).unwrap_or(0);
                 let state = watch::Sender::new(row.state.clone());
-                (row.id.clone(), Open { row, expires_ms: now_ms.saturating_add(left_ms), state })
+                (row.id.clone(), Open { row, stored: true, expires_ms: now_ms.saturating_add(left_ms), state })
             })
             .collect();
         Self { store, open: Mutex::new(open) }
@@ -39,10 +41,11 @@ impl Commands {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a command down; how it goes on can be watched.
+    /// Writes a command down; how it goes on can be watched. A full disk must not keep a node from being switched off:
+    /// such a command goes on all the same, and the log is its record.
     ///
     /// # Errors
-    /// When it could not be stored: it is then not sent either.
+    /// When another could not be stored: it is then not sent either.
     pub async fn begin(
         &self,
         row: CommandRow,
@@ -51,10 +54,19 @@ impl Commands {
         wall_ms: i64,
         audit: AuditEntry,
     ) -> Result<watch::Receiver<CommandState>, StoreError> {
-        self.store.store_command(row.clone(), wall_ms, audit).await?;
+        let stored = match self.store.store_command(row.clone(), wall_ms, audit.clone()).await {
+            Ok(()) => true,
+            Err(error) if row.operation == Operation::PowerOff => {
+                let AuditEntry { who, origin, .. } = audit;
+                let (id, node, reason) = (&row.id, &row.node, &row.reason);
+                tracing::error!(%id, %node, who, origin, reason, %error, "a poweroff goes on that could not be stored");
+                false
+            }
+            Err(error) => return Err(error),
+        };
         let (state, watcher) = watch::channel(CommandState::Queued);
         let expires_ms = now_ms.saturating_add(timeout_ms.into());
-        self.lock().insert(row.id.clone(), Open { row, expires_ms, state });
+        self.lock().insert(row.id.clone(), Open { row, stored, expires_ms, state });
         Ok(watcher)
     }
 
@@ -76,21 +88,28 @@ impl Commands {
     /// Takes in what a node says of a command. The command, if the node has such a one and it was still open.
     ///
     /// # Errors
-    /// When it could not be stored; the node will say it again.
+    /// When it could not be stored; the node will say it again. Who watches is told at once.
     pub async fn answer(
         &self,
         node: &NodeName,
         id: CommandId,
         outcome: CommandOutcome,
     ) -> Result<Option<CommandRow>, StoreError> {
-        if !self.store.answer_command(node.clone(), id.clone(), outcome.clone()).await? {
-            return Ok(None);
-        }
+        let written = self.store.answer_command(node.clone(), id.clone(), outcome.clone()).await;
         let mut commands = self.lock();
-        let Some(open) = commands.get(&id) else { return Ok(None) };
-        let row = open.row.clone();
+        let Some(open) = commands.get(&id).filter(|open| open.row.node == *node) else { return written.map(|_| None) };
         let state = CommandState::Answered(outcome);
         let ended = state.is_final();
+        match written {
+            Ok(false) if open.stored => return Ok(None),
+            Err(error) if open.stored => {
+                open.state.send_replace(state);
+                return Err(error);
+            }
+            // Of what is not on the disk, nothing more can be written there.
+            _ => {}
+        }
+        let row = open.row.clone();
         open.state.send_replace(state);
         if ended {
             commands.remove(&id);

@@ -8,6 +8,7 @@ mod commands_lost;
 mod configuration;
 mod enrolment;
 mod floods;
+mod full_disk;
 mod impostors;
 mod outages;
 mod refused_identities;

@@ -14,6 +14,7 @@ mod tokens;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +45,9 @@ pub enum StoreError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+    /// The transaction was not written, and is undone.
+    #[error("committing: {0}")]
+    NotCommitted(Arc<str>),
     /// A row holds what this version cannot have written.
     #[error("the store holds a bad {what}: {reason}")]
     BadRow {
@@ -76,7 +80,7 @@ impl StoreError {
 }
 
 /// What a job left to be told after its commit.
-type Reply = Box<dyn FnOnce(bool) + Send>;
+type Reply = Box<dyn FnOnce(&Result<(), Arc<str>>) + Send>;
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 
 /// A handle to one database's thread; cheap to clone.
@@ -106,16 +110,13 @@ impl Database {
             let outcome = in_savepoint(connection, job);
             Box::new(move |committed| {
                 // Whoever asked may have gone.
-                let _ = answer.send(if committed { outcome } else { outcome.and(Err(not_committed())) });
+                let committed = committed.clone().map_err(StoreError::NotCommitted);
+                let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
             })
         });
         self.jobs.send(boxed).await.map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?
     }
-}
-
-fn not_committed() -> StoreError {
-    StoreError::Sqlite { operation: "committing", source: rusqlite::Error::ExecuteReturnedResults }
 }
 
 fn in_savepoint<T>(
@@ -130,19 +131,19 @@ fn in_savepoint<T>(
 
 fn run(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").is_ok();
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
         let mut replies = vec![first(connection)];
         while replies.len() < BATCH_LENGTH {
             let Ok(next) = queue.try_recv() else { break };
             replies.push(next(connection));
         }
-        let committed = begun && connection.execute_batch("COMMIT").is_ok();
-        if !committed {
-            tracing::error!("the store could not commit; is the disk full or read-only?");
+        let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| {
+            tracing::error!(%error, "the store could not commit; is the disk full or read-only?");
             let _ = connection.execute_batch("ROLLBACK");
-        }
+            Arc::from(error.to_string())
+        });
         for reply in replies {
-            reply(committed);
+            reply(&committed);
         }
     }
 }
