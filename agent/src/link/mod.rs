@@ -154,14 +154,13 @@ impl Link {
     }
 
     fn renewal_due(&self) -> bool {
-        self.renew_unix_s <= self.trust.now_unix_s().max(self.trust.floor_unix_s())
+        self.renew_unix_s <= self.trust.likely_unix_s()
     }
 
     /// Renewal was refused or not answered: said, and tried again later.
     fn renewal_failed(&mut self, reason: &str) {
         tracing::warn!("the certificate was not renewed: {reason}");
-        let now_s = self.trust.now_unix_s().max(self.trust.floor_unix_s());
-        self.renew_unix_s = now_s.saturating_add(RENEWAL_AGAIN_S);
+        self.renew_unix_s = self.trust.likely_unix_s().saturating_add(RENEWAL_AGAIN_S);
     }
 
     /// The controller says that it is so late, seconds since 1970-01-01 UTC. Written down when it has moved by a day,
