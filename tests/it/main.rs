@@ -3,17 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
 mod audit;
+mod clocks;
 mod commands;
 mod commands_lost;
 mod configuration;
 mod enrolment;
 mod floods;
 mod full_disk;
+mod history;
 mod impostors;
 mod outages;
 mod refused_identities;
 mod refused_invitations;
 mod refused_messages;
+mod renewal;
 mod sessions;
 mod state_agent;
 mod state_controller;
