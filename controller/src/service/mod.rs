@@ -57,5 +57,5 @@ fn bad_input(invalid: Invalid) -> Status {
 /// A store that did not do its work, as the caller is told.
 fn store_failed(error: StoreError) -> Status {
     tracing::error!(%error, "the store failed");
-    Status::unavailable(format!("the controller could not use its store: {error}"))
+    Status::internal(format!("the controller could not use its store: {error}"))
 }
