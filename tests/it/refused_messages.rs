@@ -18,6 +18,8 @@ const RESIDENT_BYTES: u64 = 100 * 1024 * 1024;
 async fn with_a_rogue() -> (Fleet, Agent, Credentials) {
     let fleet = Fleet::start().await.unwrap();
     let pi = fleet.join("pi-1").await.unwrap();
+    // Told a moment after it is up; there must be no second one.
+    fleet.wait_for_events("pi-1", "node.up", 1).await.unwrap();
     let token = fleet.invite("").await.unwrap();
     let rogue = hand::join(&fleet.endpoint().parse().unwrap(), &token, "rogue").await.unwrap();
     (fleet, pi, rogue)
