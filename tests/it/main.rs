@@ -15,6 +15,7 @@ mod fuzz_replay;
 mod history;
 mod impostors;
 mod outages;
+mod properties;
 mod refused_identities;
 mod refused_invitations;
 mod refused_messages;

@@ -85,7 +85,7 @@ impl Liveness {
         let silence_ms = now_ms.saturating_sub(self.heard_ms.unwrap_or(self.since_ms));
         let silent = if self.going_off { NodeState::Off } else { NodeState::Down };
         match self.state {
-            NodeState::Unknown if silence_ms >= thresholds.grace_ms => self.change(NodeState::Down, now_ms),
+            NodeState::Unknown if silence_ms >= thresholds.grace_ms => self.change(silent, now_ms),
             NodeState::Up | NodeState::Suspect if silence_ms >= thresholds.down_ms => self.change(silent, now_ms),
             NodeState::Up if silence_ms >= thresholds.suspect_ms => self.change(NodeState::Suspect, now_ms),
             _ => {}
@@ -119,6 +119,7 @@ mod tests {
         // state, going off -> heard, new session, session ended, 5999, 6000, 9999, 10000, 25000 ms of silence
         let table = [
             (Unknown, false, [Up, Up, Unknown, Unknown, Unknown, Unknown, Unknown, Down]),
+            (Unknown, true, [Up, Up, Off, Unknown, Unknown, Unknown, Unknown, Off]),
             (Up, false, [Up, Up, Up, Up, Suspect, Suspect, Down, Down]),
             (Up, true, [Up, Up, Off, Up, Suspect, Suspect, Off, Off]),
             (Suspect, false, [Up, Up, Suspect, Suspect, Suspect, Suspect, Down, Down]),
