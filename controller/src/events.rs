@@ -32,12 +32,15 @@ impl Events {
     /// # Errors
     /// When it could not be stored; the node must then keep it.
     pub async fn record(&self, node: &NodeName, event: Event, clock: &Clock) -> Result<(), StoreError> {
-        let stored = self.store.store_event(node.to_string(), event, clock.wall_ms()).await?;
-        if let Some(row) = stored {
-            // Nobody may be following.
-            let _ = self.feed.send(row);
-        }
-        Ok(())
+        self.store.store_event(node.to_string(), event, clock.wall_ms(), self.teller()).await
+    }
+
+    /// Tells the followers of an event. Called by the store, because only there events have an order: a follower takes
+    /// what comes behind a later one for a repetition.
+    fn teller(&self) -> impl FnOnce(EventRow) + Send + use<> {
+        let feed = self.feed.clone();
+        // Nobody may be following.
+        move |row| drop(feed.send(row))
     }
 
     /// Stores what the controller itself has seen, about a node or (none) itself. What cannot be stored is in the log.
@@ -66,10 +69,8 @@ impl Events {
             wall_unix_ms: clock.wall_ms(),
             age_ms: None,
         };
-        match self.store.store_event(about, event, clock.wall_ms()).await {
-            Ok(Some(row)) => drop(self.feed.send(row)),
-            Ok(None) => {}
-            Err(error) => tracing::error!(kind, %error, "an event could not be stored"),
+        if let Err(error) = self.store.store_event(about, event, clock.wall_ms(), self.teller()).await {
+            tracing::error!(kind, %error, "an event could not be stored");
         }
     }
 }

@@ -68,12 +68,20 @@ fn insert(connection: &Connection, node: &str, event: &Event, now_ms: i64) -> Re
 }
 
 impl Store {
-    /// Stores an event; none if it was stored before.
+    /// Stores an event, unless it was stored before. A new one is handed to `tell`, in the order of positions.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn store_event(&self, node: String, event: Event, now_ms: i64) -> Result<Option<EventRow>, StoreError> {
-        self.run(move |connection| insert(connection, &node, &event, now_ms)).await
+    pub async fn store_event(
+        &self,
+        node: String,
+        event: Event,
+        now_ms: i64,
+        tell: impl FnOnce(EventRow) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let store = move |connection: &Connection| insert(connection, &node, &event, now_ms);
+        let stored = self.database.run_then(store, |stored| _ = stored.clone().map(tell));
+        stored.await.map(drop)
     }
 
     /// The events that a filter asks for, oldest first.

@@ -105,13 +105,26 @@ impl Database {
         &self,
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.run_then(job, |_| ()).await
+    }
+
+    /// The same; `then` is called with the result once it is committed, in the order of the jobs.
+    async fn run_then<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
         let boxed: Job = Box::new(move |connection| {
             let outcome = in_savepoint(connection, job);
             Box::new(move |committed| {
-                // Whoever asked may have gone.
                 let committed = committed.clone().map_err(StoreError::NotCommitted);
-                let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
+                let outcome = outcome.and_then(|value| committed.map(|()| value));
+                if let Ok(value) = &outcome {
+                    then(value);
+                }
+                // Whoever asked may have gone.
+                let _ = answer.send(outcome);
             })
         });
         self.jobs.send(boxed).await.map_err(|_| StoreError::Closed)?;
