@@ -24,8 +24,10 @@ async fn verify_after(sql: &str) -> rackhaven_tests::Outcome {
 #[tokio::test]
 async fn what_was_done_is_on_record_in_order() {
     let fleet = Fleet::start().await.unwrap();
-    let _pi = fleet.join("pi-1").await.unwrap();
+    let mut pi = fleet.join("pi-1").await.unwrap();
     fleet.ctl().ok("node label pi-1 rack=a").await.unwrap();
+    // Turned away, it would be on record each time it tries.
+    pi.stop().await.unwrap();
     fleet.ctl().ok("node remove pi-1 --yes").await.unwrap();
     let rows = fleet.ctl().json_lines("audit").await.unwrap();
     let seen: Vec<_> = rows

@@ -128,15 +128,11 @@ async fn a_clock_a_year_ahead_does_not_renew_for_ever() {
     let (mut pi, _clock) = machine(&fleet, "+364d");
     join(&fleet, &mut pi).await;
     skewed_by(&fleet, 364 * DAY_MS).await;
-    for _ in 0..5 {
-        let before = fleet.client().node("pi-1").await.unwrap().sample.unwrap().sequence;
-        wait_for("more samples", async || {
-            let sample = fleet.client().node("pi-1").await?.sample.unwrap();
-            Ok((sample.sequence > before + 1).then_some(()))
-        })
-        .await
-        .unwrap();
-    }
+    wait_for("a while of the session", async || {
+        Ok(fleet.client().node("pi-1").await?.sample.filter(|sample| sample.sequence > 15))
+    })
+    .await
+    .unwrap();
     let database = rusqlite::Connection::open(fleet.state().join("controller.db")).unwrap();
     let sql = "SELECT count(*) FROM certificates WHERE kind = 'node'";
     let certificates: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();

@@ -5,9 +5,10 @@ use rackhaven_proto::model::NodeState;
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::agent_message::Body;
 use rackhaven_proto::v1::fleet_client::FleetClient;
+use rackhaven_tests::Fleet;
 use rackhaven_tests::client::connect;
 use rackhaven_tests::hand::{self, HandSession, heartbeat};
-use rackhaven_tests::{Fleet, wait_until};
+use rackhaven_tests::wait::PATIENCE;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -137,25 +138,14 @@ async fn a_flood_of_refusals_does_not_fill_the_audit_log() {
     assert_bounded(&mut fleet).await;
 }
 
-#[tokio::test]
-async fn a_follower_that_does_not_read_holds_nothing_up() {
-    let mut fleet = Fleet::start().await.unwrap();
-    let mut pi = fleet.join("pi-1").await.unwrap();
-    let admin = std::fs::read_to_string(fleet.state().join("admin.context")).unwrap();
-    let admin = rackhaven_pki::Credentials::from_toml(&admin).unwrap();
-    let mut followers = Vec::new();
-    for _ in 0..20 {
-        let channel = connect(&admin, None).await.unwrap();
-        let request = v1::ListEventsRequest { follow: true, ..v1::ListEventsRequest::default() };
-        followers.push(v1::events_client::EventsClient::new(channel).list(request).await.unwrap().into_inner());
-    }
-    let token = fleet.invite("").await.unwrap();
-    let chatty = hand::join(&fleet.endpoint().parse().unwrap(), &token, "chatty").await.unwrap();
-    let session = HandSession::open(&chatty).await.unwrap();
-    // More than the feed holds for those who lag.
-    for number in 0..400 {
+/// A node by hand that hands in so many events.
+async fn chatter(fleet: &Fleet, name: &str, count: usize) -> HandSession {
+    let token = fleet.invite(&format!("--name {name}")).await.unwrap();
+    let node = hand::join(&fleet.endpoint().parse().unwrap(), &token, name).await.unwrap();
+    let session = HandSession::open(&node).await.unwrap();
+    for number in 0..count {
         let event = v1::Event {
-            id: format!("c-{number}"),
+            id: format!("{name}-{number}"),
             kind: "chatty.event".to_owned(),
             severity: v1::Severity::Info.into(),
             message: "x".repeat(1000),
@@ -163,23 +153,48 @@ async fn a_follower_that_does_not_read_holds_nothing_up() {
         };
         session.send(Body::Event(event)).await.unwrap();
     }
-    fleet.wait_for_events("chatty", "chatty.event", 400).await.unwrap();
+    session
+}
+
+/// Reads until so many events of the chatterers have come: the positions of all that came.
+async fn read_on(follower: &mut tonic::Streaming<v1::StoredEvent>, count: usize) -> Vec<u64> {
+    let (mut positions, mut chatty) = (Vec::new(), 0);
+    while chatty < count {
+        let next = timeout(PATIENCE, follower.message()).await;
+        let Ok(event) = next else { panic!("{chatty} of {count} events came, then none: {positions:?}") };
+        let event = event.unwrap().unwrap();
+        positions.push(event.position);
+        chatty += usize::from(event.kind == "chatty.event");
+    }
+    positions
+}
+
+#[tokio::test]
+async fn followers_miss_nothing_and_hold_nothing_up() {
+    const NODES: usize = 5;
+    const EVENTS: usize = 100;
+    let mut fleet = Fleet::start().await.unwrap();
+    let mut pi = fleet.join("pi-1").await.unwrap();
+    let admin = std::fs::read_to_string(fleet.state().join("admin.context")).unwrap();
+    let admin = rackhaven_pki::Credentials::from_toml(&admin).unwrap();
+    let follow = async || {
+        let channel = connect(&admin, None).await.unwrap();
+        let request = v1::ListEventsRequest { follow: true, ..v1::ListEventsRequest::default() };
+        v1::events_client::EventsClient::new(channel).list(request).await.unwrap().into_inner()
+    };
+    let (mut eager, mut lazy) = (follow().await, Vec::new());
+    for _ in 0..10 {
+        lazy.push(follow().await);
+    }
+    // At a time, so that their events come in between each other.
+    let names: Vec<String> = (0..NODES).map(|number| format!("chatty-{number}")).collect();
+    let chatting = futures_util::future::join_all(names.iter().map(|name| chatter(&fleet, name, EVENTS)));
+    let (_sessions, seen) = tokio::join!(chatting, read_on(&mut eager, NODES * EVENTS));
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
     pi.reload().unwrap();
     fleet.wait_for_events("pi-1", "agent.reloaded", 1).await.unwrap();
     assert_bounded(&mut fleet).await;
-    // Whoever reads at last gets all of it, in order.
-    let mut follower = followers.pop().unwrap();
-    let mut positions = Vec::new();
-    let mut events = 0;
-    wait_until("all events", async || {
-        while let Ok(Ok(Some(event))) = timeout(std::time::Duration::from_millis(500), follower.message()).await {
-            positions.push(event.position);
-            events += usize::from(event.kind == "chatty.event");
-        }
-        events >= 400
-    })
-    .await
-    .unwrap();
-    assert_eq!(events, 400);
-    assert!(positions.is_sorted_by(|a, b| a < b), "{positions:?}");
+    // More than the feed holds has passed by those who did not read.
+    let mut lazy = lazy.pop().unwrap();
+    assert_eq!(read_on(&mut lazy, NODES * EVENTS).await[..seen.len()], seen);
 }
