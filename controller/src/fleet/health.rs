@@ -129,8 +129,10 @@ pub fn fleet_verdict<'a>(nodes: impl Iterator<Item = (&'a str, NodeState, &'a [P
             worst = Some((first.severity, format!("{name}: {}", first.text)));
         }
     }
-    let of = |count: usize| {
-        if count == total { format!("all {}", nodes_word(total)) } else { format!("{count} of {}", nodes_word(total)) }
+    let of = |count: usize| match total {
+        1 => "the only node".to_owned(),
+        _ if count == total => format!("all {}", nodes_word(total)),
+        _ => format!("{count} of {}", nodes_word(total)),
     };
     let mut parts = Vec::new();
     if !down.is_empty() {
@@ -229,7 +231,7 @@ mod tests {
             (&[("a", Up, none), ("b", Down, none)], Verdict::Degraded, "1 of 2 nodes down (b)"),
             (&[("a", Down, none), ("b", Down, none)], Verdict::Critical, "all 2 nodes down (a, b)"),
             (&[("a", Up, none), ("b", Suspect, none)], Verdict::Degraded, "1 of 2 nodes not heard (b)"),
-            (&[("a", Unknown, none)], Verdict::Degraded, "all 1 node not heard (a)"),
+            (&[("a", Unknown, none)], Verdict::Degraded, "the only node not heard (a)"),
             (&[("a", Up, &warning), ("b", Up, none)], Verdict::Degraded, "a: 80 °C"),
             (&[("a", Up, &warning), ("b", Up, &critical)], Verdict::Critical, "b: hot"),
         ];
