@@ -3,6 +3,9 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+/// Where the controller listens for root on its own machine.
+const DEFAULT_SOCKET: &str = "/run/rackhaven/controller.sock";
+
 /// What ctl takes from the process's environment, read once.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
@@ -10,6 +13,8 @@ pub struct Environment {
     pub folder: Option<PathBuf>,
     /// `RACKHAVEN_CONTEXT`: a context's file, in place of the current context.
     pub context_file: Option<PathBuf>,
+    /// The socket of a controller on this machine, if there is one: used where no context is chosen.
+    pub socket: Option<PathBuf>,
     /// `RACKHAVEN_TOKEN`: an invitation for `login`.
     pub token: Option<String>,
     /// Whether colours are unwanted (`NO_COLOR`, a dumb terminal).
@@ -31,6 +36,7 @@ impl Environment {
         Self {
             folder: config_home.or_else(home).map(|config| config.join("rackhaven")),
             context_file: given("RACKHAVEN_CONTEXT").map(PathBuf::from),
+            socket: Some(PathBuf::from(DEFAULT_SOCKET)).filter(|path| path.exists()),
             token: text("RACKHAVEN_TOKEN"),
             no_color: given("NO_COLOR").is_some() || text("TERM").is_some_and(|term| term == "dumb"),
             columns: text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0),

@@ -1,14 +1,11 @@
 //! Which controller a command is for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::GlobalArgs;
 use crate::context::{ContextStore, StoredContext};
 use crate::environment::Environment;
 use crate::error::CtlError;
-
-/// Where the controller listens for root on its own machine.
-pub(crate) const DEFAULT_SOCKET: &str = "/run/rackhaven/controller.sock";
 
 /// The way to a controller.
 #[derive(Debug)]
@@ -42,8 +39,8 @@ impl Target {
         {
             return stored(store.load(&name)?);
         }
-        if Path::new(DEFAULT_SOCKET).exists() {
-            return Ok(Self::Socket(DEFAULT_SOCKET.into()));
+        if let Some(path) = &environment.socket {
+            return Ok(Self::Socket(path.clone()));
         }
         let contexts = store.map_or(Ok(Vec::new()), |store| store.names())?;
         Err(CtlError::usage("no context is selected").hint(match contexts.first() {

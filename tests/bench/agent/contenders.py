@@ -71,7 +71,7 @@ def rackhaven(binaries, folder):
     token = os.path.join(folder, "token")
     endpoint = f"127.0.0.1:{free_port()}"
     with open(config["controller"], "w") as file:
-        file.write(f'listen = "{endpoint}"\n')
+        file.write(f'listen = "{endpoint}"\nsocket = ""\n')
     with open(config["agent"], "w") as file:
         # A slip of this script must not switch the machine off.
         file.write('[power]\npoweroff_command = ["false"]\nreboot_command = ["false"]\n')
