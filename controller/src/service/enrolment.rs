@@ -130,6 +130,12 @@ impl Enrolment for EnrolmentService {
         let subject = match decide(token.as_ref(), &asked, now_ms, exists) {
             Ok(subject) => subject,
             Err(refusal) => {
+                // Whoever lost the line and asks again at once may overtake its own first try.
+                if matches!(refusal, Refusal::UsedUp | Refusal::NameTaken(_))
+                    && let (_, Some(answer)) = self.find(&token_id, key_hash, asked.secret).await?
+                {
+                    return Ok(answer);
+                }
                 if refusal == Refusal::UsedUp {
                     let message = format!("the used-up invitation {token_id} was tried again from {}", context.host);
                     let events = &self.core.events;
@@ -158,7 +164,7 @@ impl Enrolment for EnrolmentService {
             audit,
         };
         if !self.core.store.enrol(enrolment).await.map_err(store_failed)? {
-            // Whoever lost the line and asks again at once may overtake its own first try.
+            // As above.
             if let (_, Some(answer)) = self.find(&token_id, key_hash, asked.secret).await? {
                 return Ok(answer);
             }
