@@ -5,6 +5,13 @@ use rackhaven_proto::model::NodeState;
 use rackhaven_proto::v1::Verdict;
 use rackhaven_tests::{Fleet, wait_until};
 
+/// How many reloads of a node a dead controller has on its disk.
+fn on_disk(fleet: &Fleet, node: &str) -> usize {
+    let database = rusqlite::Connection::open(fleet.state().join("controller.db")).unwrap();
+    let sql = "SELECT count(*) FROM events WHERE kind = 'agent.reloaded' AND node = ?1";
+    database.query_row(sql, [node], |row| row.get::<_, i64>(0)).unwrap().try_into().unwrap()
+}
+
 #[tokio::test]
 async fn a_killed_controller_loses_nothing_and_repeats_nothing() {
     let mut fleet = Fleet::start().await.unwrap();
@@ -19,18 +26,23 @@ async fn a_killed_controller_loses_nothing_and_repeats_nothing() {
         for (agent, name) in agents.iter_mut().zip(names) {
             agent.reload().unwrap();
             fleet.wait_for_events(name, "agent.reloaded", 4 * round - 3).await.unwrap();
+            fleet.wait_for_kept(agent, 0).await.unwrap();
         }
         // in the instant in which it dies,
         for agent in &mut agents {
             agent.reload().unwrap();
         }
         fleet.kill_controller().await.unwrap();
-        // while it is away,
-        for agent in &mut agents {
+        for (agent, name) in agents.iter_mut().zip(names) {
+            // Signals that wait together are one: each is awaited before the next is sent.
+            wait_until("the event of that instant", async || {
+                agent.waiting_events() == 1 || on_disk(&fleet, name) == 4 * round - 2
+            })
+            .await
+            .unwrap();
+            // and while it is away.
             for _ in 0..2 {
                 let before = agent.waiting_events();
-                // The one of the instant of death may be stored or on its way to the disk.
-                wait_until("the disk to be quiet", async || agent.waiting_events() == before).await.unwrap();
                 agent.reload().unwrap();
                 wait_until("the event", async || agent.waiting_events() > before).await.unwrap();
             }
