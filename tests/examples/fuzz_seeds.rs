@@ -94,6 +94,7 @@ fn hello() -> v1::Hello {
         cpu_count: 4,
         memory_total_bytes: 4 << 30,
         boot_id: "0d8c5bd5-7a0c-4a2e-9d5c-0123456789ab".into(),
+        wake_macs: vec!["88:a2:9e:01:02:03".into()],
     };
     let last_run = v1::LastRun { ending: 1, boot_id: facts.boot_id.clone(), reason: "SIGTERM".into() };
     v1::Hello {

@@ -17,7 +17,8 @@ use rackhaven_pki::{
 use rackhaven_proto::daemon::parse_toml;
 use rackhaven_proto::model::{
     ClusterId, Command, CommandId, CommandOutcome, Endpoint, Event, EventId, Hello, LabelKey, LabelValue, Labels,
-    NodeName, NodeState, Operation, Role, Sample, Severity, UserName,
+    NodeName, NodeState, Operation, OrderId, PowerNotice, Role, Sample, Severity, ShutdownOrder, ShutdownProgress,
+    StopReport, UserName,
 };
 use rackhaven_proto::v1::agent_message::Body as FromAgent;
 use rackhaven_proto::v1::controller_message::Body as FromController;
@@ -85,6 +86,16 @@ pub fn agent_message(data: &[u8]) {
                 assert_eq!(v1::CommandUpdate::from(update.clone()).try_into(), Ok(update));
             }
         }
+        Some(FromAgent::ShutdownProgress(wire)) => {
+            if let Ok(progress) = ShutdownProgress::try_from(wire) {
+                assert_eq!(v1::ShutdownProgress::from(progress.clone()).try_into(), Ok(progress));
+            }
+        }
+        Some(FromAgent::StopReport(wire)) => {
+            if let Ok(report) = StopReport::try_from(wire) {
+                assert_eq!(v1::StopReport::from(report.clone()).try_into(), Ok(report));
+            }
+        }
         None => {}
     }
 }
@@ -101,6 +112,19 @@ pub fn controller_message(data: &[u8]) {
         }
         Some(FromController::EventsStored(wire)) => wire.ids.iter().for_each(|id| same_again::<EventId>(id)),
         Some(FromController::CommandStored(wire)) => same_again::<CommandId>(&wire.id),
+        Some(FromController::Power(wire)) => {
+            if let Ok(notice) = PowerNotice::try_from(wire) {
+                assert_eq!(v1::PowerNotice::from(notice.clone()).try_into(), Ok(notice));
+            }
+        }
+        Some(FromController::Shutdown(wire)) => {
+            if let Ok(order) = ShutdownOrder::try_from(wire) {
+                assert_eq!(v1::ShutdownOrder::from(order.clone()).try_into(), Ok(order));
+            }
+        }
+        Some(FromController::ShutdownAbort(wire)) => same_again::<OrderId>(&wire.order_id),
+        Some(FromController::DrainEnded(wire)) => same_again::<OrderId>(&wire.order_id),
+        Some(FromController::StopReportStored(_)) => {}
         None => {}
     }
 }

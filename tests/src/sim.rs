@@ -185,6 +185,7 @@ fn hello(node: &SimNode) -> anyhow::Result<v1::Hello> {
         cpu_count: 4,
         memory_total_bytes: 3_981_000_000,
         boot_id: "2f1f2b52-6f5d-4f0a-9a57-0d6a4e2f3c11".to_owned(),
+        wake_macs: Vec::new(),
     };
     let hello = Hello {
         node: node.name.clone(),

@@ -189,6 +189,13 @@ impl Node {
                     self.confirmed(&id);
                 }
             }
+            Some(
+                FromController::Power(_)
+                | FromController::Shutdown(_)
+                | FromController::ShutdownAbort(_)
+                | FromController::DrainEnded(_)
+                | FromController::StopReportStored(_),
+            ) => tracing::debug!("a message about power was passed over"),
             Some(FromController::Welcome(_)) => return Err(Status::internal("a second welcome")),
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),

@@ -65,6 +65,13 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.Fleet/RebootNode", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Fleet/PowerOffNode", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Events/List", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Power/GetStatus", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Power/Watch", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Power/GetPlan", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Power/Shutdown", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Power/Drill", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Power/Abort", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Power/ListOutages", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Access/WhoAmI", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Access/InviteUser", Requirement::AtLeast(Role::Admin)),
     ("/rackhaven.v1.Access/ListUsers", Requirement::AtLeast(Role::Viewer)),
@@ -166,6 +173,7 @@ mod tests {
             include_str!("../../../proto/rackhaven/v1/enrolment.proto"),
             include_str!("../../../proto/rackhaven/v1/event.proto"),
             include_str!("../../../proto/rackhaven/v1/fleet.proto"),
+            include_str!("../../../proto/rackhaven/v1/power.proto"),
             include_str!("../../../proto/rackhaven/v1/session.proto"),
         ];
         let mut contract = Vec::new();

@@ -129,6 +129,7 @@ impl Fleet for FleetService {
                 .server_certificate_ends_s
                 .load(Ordering::Relaxed)
                 .saturating_mul(1000),
+            power: None,
         }))
     }
 

@@ -292,6 +292,7 @@ impl Session {
                 Ok(())
             }
             Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await,
+            Some(FromAgent::ShutdownProgress(_) | FromAgent::StopReport(_)) => Ok(()),
             Some(FromAgent::Hello(_)) => Err(Status::invalid_argument("a second hello")),
             Some(FromAgent::Heartbeat(_) | FromAgent::Sample(_)) | None => {
                 Err(Status::invalid_argument("an empty message, or one that this version does not know"))

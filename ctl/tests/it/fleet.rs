@@ -89,6 +89,7 @@ pub(crate) fn degraded() -> FleetStatus {
         controller_uptime_ms: 12 * DAY_MS,
         nodes: vec![down, spare, nas, master, node("pi-1"), node("pi-2")],
         server_certificate_ends_unix_ms: NOW_MS + 300 * DAY_MS as i64,
+        power: None,
     }
 }
 
@@ -123,6 +124,7 @@ pub(crate) fn detail() -> NodeDetail {
             cpu_count: 4,
             memory_total_bytes: 3_972_844_748,
             boot_id: "3f1c1a52-5b9f-4c57-9d65-6a1d8a4b8a11".to_owned(),
+            wake_macs: Vec::new(),
         }),
         sample: Some(sample()),
         sample_age_ms: Some(2300),

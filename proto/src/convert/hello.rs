@@ -1,9 +1,11 @@
 use crate::PROTOCOL_VERSION;
-use crate::model::{Ending, Hello, Invalid, LastRun, NodeFacts, RunId, plain_text};
+use crate::model::{Ending, Hello, Invalid, LastRun, MacAddress, NodeFacts, RunId, plain_text};
 use crate::v1;
 
 /// Longest text among a node's facts, in bytes.
 const MAX_FACT_BYTES: usize = 256;
+/// Most interfaces by which a node can be woken.
+const MAX_WAKE_MACS: usize = 8;
 
 impl TryFrom<v1::NodeFacts> for NodeFacts {
     type Error = Invalid;
@@ -28,8 +30,18 @@ impl TryFrom<v1::NodeFacts> for NodeFacts {
             cpu_count: wire.cpu_count,
             memory_total_bytes: wire.memory_total_bytes,
             boot_id: wire.boot_id,
+            wake_macs: wake_macs(&wire.wake_macs)?,
         })
     }
+}
+
+fn wake_macs(wire: &[String]) -> Result<Vec<MacAddress>, Invalid> {
+    if wire.len() > MAX_WAKE_MACS {
+        let reason = format!("are {}, at most {MAX_WAKE_MACS} are allowed", wire.len());
+        return Err(Invalid::new("facts.wake_macs", reason));
+    }
+    let parsed = wire.iter().map(|text| text.parse());
+    parsed.collect::<Result<_, Invalid>>().map_err(|invalid| Invalid::new("facts.wake_macs", invalid.reason))
 }
 
 impl From<NodeFacts> for v1::NodeFacts {
@@ -43,6 +55,7 @@ impl From<NodeFacts> for v1::NodeFacts {
             cpu_count: facts.cpu_count,
             memory_total_bytes: facts.memory_total_bytes,
             boot_id: facts.boot_id,
+            wake_macs: facts.wake_macs.iter().map(ToString::to_string).collect(),
         }
     }
 }

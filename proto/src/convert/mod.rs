@@ -4,5 +4,6 @@
 mod command;
 mod event;
 mod hello;
+mod power;
 mod sample;
 mod state;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::NodeName;
+use super::{MacAddress, NodeName};
 
 /// 16 random bytes that stand for one run of an agent's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub struct NodeFacts {
     pub memory_total_bytes: u64,
     /// The kernel's boot id.
     pub boot_id: String,
+    /// Of the interfaces by which it can be woken.
+    pub wake_macs: Vec<MacAddress>,
 }
 
 /// How a run of the agent ended.

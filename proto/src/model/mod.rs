@@ -6,6 +6,7 @@ mod event;
 mod hello;
 mod label;
 mod name;
+mod power;
 mod sample;
 mod state;
 
@@ -15,6 +16,10 @@ pub use event::{Event, EventId, Severity};
 pub use hello::{Ending, Hello, LastRun, NodeFacts, RunId};
 pub use label::{LabelKey, LabelValue, Labels};
 pub use name::{ClusterId, NodeName, UserName};
+pub use power::{
+    AlonePlan, MacAddress, OrderId, PowerNotice, ProgressState, ShutdownOrder, ShutdownProgress, Step, StepKind,
+    StepOutcome, StepResult, Steps, StopReport, Supply,
+};
 pub use sample::Sample;
 pub use state::{NodeState, Role, Verdict};
 

@@ -29,6 +29,7 @@ pub(super) fn read(roots: &Roots) -> NodeFacts {
             .map(|memory| memory.total_bytes)
             .unwrap_or_default(),
         boot_id: text(&roots.proc, "sys/kernel/random/boot_id").unwrap_or_default(),
+        wake_macs: Vec::new(),
     }
 }
 
