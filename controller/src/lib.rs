@@ -13,5 +13,6 @@ pub mod fleet;
 pub mod history;
 pub mod init;
 pub mod net;
+pub mod power;
 pub mod service;
 pub mod store;

@@ -1,0 +1,279 @@
+//! The way down: stages in order, each node ordered, waited for, and given up at its cap.
+
+use rackhaven_proto::model::{NodeName, Severity, ShutdownOrder};
+
+use super::state::{Cut, Direction, Kind, Phase, StageTrack};
+use super::supply::RackSupply;
+use super::{Action, Context, Core};
+use crate::power::policy::{Shed, Stage};
+
+/// A message that was not answered is sent again after this, milliseconds.
+pub(super) const AGAIN_MS: u64 = 2000;
+/// How long the UPSes may take to take the command, milliseconds.
+const CUT_ANSWER_MS: u64 = 10_000;
+
+impl Core {
+    pub(super) fn go_down(&mut self, context: &Context<'_>) {
+        let master = context.roster.master().cloned();
+        for (index, stage) in context.roster.stages.iter().enumerate() {
+            let is_masters = master
+                .as_ref()
+                .is_some_and(|master| context.roster.members.get(master).is_some_and(|member| member.stage == index));
+            let shed = self.shed_now(context, stage);
+            if shed {
+                self.add_to_goal(context, index);
+            }
+            if !self.stage_has_goers(context, index) && !self.clients_go(stage) {
+                continue;
+            }
+            let begun = self.stage(stage).is_some();
+            if !begun && self.may_begin(context, index) && (!is_masters || self.cut_is_dealt_with(context)) {
+                self.begin_stage(context, index, stage);
+            }
+            if self.stage(stage).is_some() {
+                self.order_stage(context, index, stage);
+                self.end_stage(context, index, stage);
+            }
+        }
+        if master.is_none() && self.all_settled(context) {
+            // Nobody is left to wait for: the UPS may cut what is on it.
+            let _ = self.cut_is_dealt_with(context);
+        }
+    }
+
+    fn stage(&self, stage: &Stage) -> Option<StageTrack> {
+        self.state.outage.as_ref()?.stages.get(&stage.name).copied()
+    }
+
+    /// The nodes of a stage that are to go.
+    fn goers(&self, context: &Context<'_>, index: usize) -> Vec<NodeName> {
+        let Some(outage) = &self.state.outage else { return Vec::new() };
+        let members = context.roster.members.iter().filter(|(node, member)| member.stage == index && outage.goes(node));
+        members.map(|(node, _)| node.clone()).collect()
+    }
+
+    fn stage_has_goers(&self, context: &Context<'_>, index: usize) -> bool {
+        self.goers(context, index).iter().any(|node| self.phase(node).is_some_and(|phase| phase != Phase::Absent))
+    }
+
+    /// Whether a stage has NUT clients that go with all others.
+    fn clients_go(&self, stage: &Stage) -> bool {
+        let everything = self.state.outage.as_ref().is_some_and(|it| it.everything && it.kind == Kind::Mains);
+        everything && stage.clients_ms.is_some() && self.clients.contains(&stage.name)
+    }
+
+    /// Whether a stage's NUT clients, if it has some, are still to be waited for.
+    fn clients_wait(&self, context: &Context<'_>, stage: &Stage) -> bool {
+        let Some(limit_ms) = stage.clients_ms.filter(|_| self.clients_go(stage)) else { return false };
+        self.stage(stage).is_none_or(|track| context.now_ms.saturating_sub(track.begun_ms) < limit_ms)
+    }
+
+    /// Whether all of a stage is off or given up.
+    fn stage_settled(&self, context: &Context<'_>, index: usize) -> bool {
+        let stage = context.roster.stages.get(index);
+        self.goers(context, index).iter().all(|node| self.settled(node))
+            && !stage.is_some_and(|stage| self.clients_wait(context, stage))
+    }
+
+    fn settled(&self, node: &NodeName) -> bool {
+        let drill = self.state.outage.as_ref().is_some_and(|outage| outage.kind == Kind::Drill);
+        self.phase(node).is_none_or(|phase| phase.settled() || (drill && phase == Phase::Back))
+    }
+
+    fn all_settled(&self, context: &Context<'_>) -> bool {
+        self.direction() == Some(Direction::Down)
+            && (0..context.roster.stages.len()).all(|index| self.stage_settled(context, index))
+    }
+
+    /// Whether a stage's own trigger has come.
+    fn shed_now(&self, context: &Context<'_>, stage: &Stage) -> bool {
+        let Some(shed) = stage.shed.filter(|_| self.state.supply == RackSupply::Battery) else { return false };
+        let Shed { charge_percent, time_ms, runtime_ms } = shed;
+        let spent_ms = context.now_ms.saturating_sub(self.state.supply_since_ms);
+        if spent_ms < context.policy.hold_ms || self.state.outage.as_ref().is_none_or(|it| it.kind != Kind::Mains) {
+            return false;
+        }
+        let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
+        charge_percent.zip(charge).is_some_and(|(level, charge)| charge <= level)
+            || time_ms.is_some_and(|limit| spent_ms >= limit)
+            || runtime_ms.zip(self.runtime_left_ms(context)).is_some_and(|(level, left)| left <= level)
+    }
+
+    fn add_to_goal(&mut self, context: &Context<'_>, index: usize) {
+        let nodes: Vec<_> = context
+            .roster
+            .members
+            .iter()
+            .filter(|(_, member)| member.stage == index)
+            .map(|(node, _)| node.clone())
+            .collect();
+        let Some(outage) = &mut self.state.outage else { return };
+        for node in nodes {
+            self.dirty |= outage.goal.insert(node);
+        }
+    }
+
+    /// A stage begins when all before it have ended, or when there is no time to wait for them. While mains seems to be
+    /// back none begins. As long as only some nodes are shed, nobody waits for another.
+    fn may_begin(&self, context: &Context<'_>, index: usize) -> bool {
+        let Some(outage) = &self.state.outage else { return false };
+        if outage.direction == Direction::Watching {
+            return true;
+        }
+        if outage.relief_since_ms.is_some() && outage.kind == Kind::Mains && !outage.finish {
+            return false;
+        }
+        let before_ended = (0..index).all(|earlier| self.stage_settled(context, earlier));
+        if before_ended {
+            return true;
+        }
+        let rest_ms: u64 =
+            (index..context.roster.stages.len()).map(|later| self.stage_expected_ms(context, later)).sum();
+        let reserve_ms = context.policy.margin_ms / 2;
+        self.runtime_left_ms(context).is_some_and(|left| left <= rest_ms.saturating_add(reserve_ms))
+    }
+
+    fn begin_stage(&mut self, context: &Context<'_>, index: usize, stage: &Stage) {
+        let Some(outage) = &mut self.state.outage else { return };
+        outage.stages.insert(stage.name.clone(), StageTrack { begun_ms: context.now_ms, ended_ms: None });
+        self.dirty = true;
+        let count = self.goers(context, index).len();
+        let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+        self.tell(None, "stage.begun", Severity::Info, format!("stage {} begins: {nodes}", stage.name));
+    }
+
+    /// Orders whoever of a begun stage still runs, says it again to whom has not answered, gives up whom has not gone.
+    fn order_stage(&mut self, context: &Context<'_>, index: usize, stage: &Stage) {
+        let now_ms = context.now_ms;
+        let cap_ms = stage.cap_ms.unwrap_or(u64::MAX).min(context.policy.cap_ms());
+        for node in self.goers(context, index) {
+            match self.phase(&node) {
+                Some(Phase::Running) => self.order(context, &node),
+                Some(Phase::Ordered) => {
+                    let due = self.track(&node).is_some_and(|track| now_ms.saturating_sub(track.sent_ms) >= AGAIN_MS);
+                    if due && self.present.contains_key(&node) {
+                        self.send_order(context, &node);
+                    }
+                    self.give_up_at(context, &node, cap_ms);
+                }
+                Some(Phase::Stopping | Phase::PoweringOff | Phase::Aborting) => self.give_up_at(context, &node, cap_ms),
+                _ => {}
+            }
+        }
+    }
+
+    fn give_up_at(&mut self, context: &Context<'_>, node: &NodeName, cap_ms: u64) {
+        let Some(track) = self.track(node) else { return };
+        if context.now_ms.saturating_sub(track.ordered_ms) < cap_ms {
+            return;
+        }
+        self.set_phase(node, Phase::Missing, context.now_ms);
+        let message = format!("{node} is not confirmed to be off after {} s; the others go on", cap_ms / 1000);
+        self.tell(Some(node), "node.missing", Severity::Critical, message);
+    }
+
+    /// Gives a node a new order.
+    fn order(&mut self, context: &Context<'_>, node: &NodeName) {
+        let boot_id = self.present.get(node).cloned().unwrap_or_default();
+        let Some(outage) = &mut self.state.outage else { return };
+        let drill = outage.kind == Kind::Drill;
+        let attempt = outage.nodes.get(node).map_or(1, |track| track.attempt + 1);
+        let Ok(id) = outage.order_id(attempt) else { return };
+        let Some(track) = outage.nodes.get_mut(node) else { return };
+        track.attempt = attempt;
+        track.order = Some(id);
+        track.began_ms = None;
+        track.ordered_ms = context.now_ms;
+        track.power_off_ms = None;
+        track.boot_id = boot_id;
+        track.step = None;
+        track.steps_ended = 0;
+        self.set_phase(node, Phase::Ordered, context.now_ms);
+        if !drill {
+            self.state.held.insert(node.clone());
+        }
+        let master = context.roster.members.get(node).is_some_and(|member| member.master);
+        let kind = if master { "master.ordered" } else { "node.ordered" };
+        self.tell(Some(node), kind, Severity::Info, format!("{node} is told to go"));
+        if self.present.contains_key(node) {
+            self.send_order(context, node);
+        }
+    }
+
+    pub(super) fn send_order(&mut self, context: &Context<'_>, node: &NodeName) {
+        let Some(outage) = &mut self.state.outage else { return };
+        let drill = outage.kind == Kind::Drill;
+        let reason = outage.cause.as_ref().map_or_else(|| "to stretch the battery".to_owned(), ToString::to_string);
+        let Some(track) = outage.nodes.get_mut(node) else { return };
+        track.sent_ms = context.now_ms;
+        let Some(id) = track.order.clone() else { return };
+        let steps = context.policy.steps.clone();
+        let steps = if drill { steps.rehearsal() } else { steps };
+        let order = ShutdownOrder { id, steps, drill, reason: reason.chars().take(120).collect() };
+        self.actions.push(Action::Order { node: node.clone(), order });
+    }
+
+    fn end_stage(&mut self, context: &Context<'_>, index: usize, stage: &Stage) {
+        if self.stage(stage).is_none_or(|track| track.ended_ms.is_some()) {
+            return;
+        }
+        if !self.stage_settled(context, index) {
+            return;
+        }
+        let nodes = self.goers(context, index);
+        let missing = nodes.iter().filter(|node| self.phase(node) == Some(Phase::Missing)).count();
+        let Some(track) = self.state.outage.as_mut().and_then(|outage| outage.stages.get_mut(&stage.name)) else {
+            return;
+        };
+        track.ended_ms = Some(context.now_ms);
+        let took_s = context.now_ms.saturating_sub(track.begun_ms) / 1000;
+        self.dirty = true;
+        let (severity, end) = match missing {
+            0 => (Severity::Info, String::new()),
+            count => (Severity::Critical, format!("; {count} not confirmed")),
+        };
+        self.tell(None, "stage.ended", severity, format!("stage {} is down after {took_s} s{end}", stage.name));
+    }
+
+    /// Sees to it that the UPSes are told to cut the load before the master goes; whether that is done, or not to be.
+    fn cut_is_dealt_with(&mut self, context: &Context<'_>) -> bool {
+        let Some(outage) = &self.state.outage else { return true };
+        if outage.kind != Kind::Mains || self.direction() != Some(Direction::Down) {
+            return true;
+        }
+        match outage.cut {
+            Cut::Told { .. } | Cut::Failed => true,
+            Cut::Wanted { at_ms, .. } if context.now_ms.saturating_sub(at_ms) >= CUT_ANSWER_MS => {
+                self.cut_ended(context, false, "no answer from the UPS".to_owned());
+                true
+            }
+            Cut::Wanted { .. } => false,
+            // With mains back, and nothing that needs a power cycle, there is nothing to cut.
+            Cut::Not => {
+                let delays = self.state.upses.iter().filter_map(|ups| self.cut_delay_s(context, ups));
+                let Some(delay_s) = delays.max().filter(|_| self.can_cut(context)) else { return true };
+                if let Some(outage) = &mut self.state.outage {
+                    outage.cut = Cut::Wanted { at_ms: context.now_ms, delay_s };
+                    self.dirty = true;
+                }
+                self.actions.push(Action::Cut { delay_s });
+                false
+            }
+        }
+    }
+
+    pub(super) fn cut_ended(&mut self, context: &Context<'_>, told: bool, message: String) {
+        let Some(outage) = &mut self.state.outage else { return };
+        let Cut::Wanted { delay_s, .. } = outage.cut else { return };
+        outage.cut = if told { Cut::Told { at_ms: context.now_ms, delay_s } } else { Cut::Failed };
+        self.dirty = true;
+        let (severity, text) = match told {
+            true => (
+                Severity::Info,
+                format!("the UPS will cut the load in {delay_s} s, and bring it back with mains: {message}"),
+            ),
+            false => (Severity::Critical, format!("the UPS could not be told to cut the load: {message}")),
+        };
+        self.tell(None, "ups.cut", severity, text);
+    }
+}

@@ -1,0 +1,284 @@
+//! What the policy core remembers across restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rackhaven_proto::Invalid;
+use rackhaven_proto::model::{NodeName, OrderId, StepKind};
+use serde::{Deserialize, Serialize};
+
+use super::learnt::Learnt;
+use super::supply::{Cause, RackSupply, UpsTrack};
+
+/// All that must survive a kill at any instant. Times are the core's own milliseconds, which go on across restarts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The UPSes, in the configuration's order.
+    pub upses: Vec<UpsTrack>,
+    /// Since when all witnesses of mains are silent.
+    pub witnesses_silent_since_ms: Option<u64>,
+    /// The rack's supply.
+    pub supply: RackSupply,
+    /// Since when.
+    pub supply_since_ms: u64,
+    /// The outage, shutdown or drill that goes on.
+    pub outage: Option<Outage>,
+    /// The next one's number.
+    pub next_number: u64,
+    /// How long nodes take down.
+    pub learnt: BTreeMap<NodeName, Learnt>,
+    /// Nodes on which K3s is to wait.
+    pub held: BTreeSet<NodeName>,
+    /// Nodes that had not come back when their outage was over, and when they were sent a wake-up last.
+    pub to_wake: BTreeMap<NodeName, u64>,
+}
+
+impl State {
+    /// One that has seen nothing yet.
+    pub fn new(ups_count: usize, now_ms: u64) -> Self {
+        Self {
+            upses: vec![UpsTrack::new(now_ms); ups_count],
+            witnesses_silent_since_ms: None,
+            supply: RackSupply::Unknown,
+            supply_since_ms: now_ms,
+            outage: None,
+            next_number: 1,
+            learnt: BTreeMap::new(),
+            held: BTreeSet::new(),
+            to_wake: BTreeMap::new(),
+        }
+    }
+}
+
+/// What an outage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A loss of mains.
+    Mains,
+    /// Somebody takes nodes down.
+    Manual,
+    /// Somebody rehearses it.
+    Drill,
+}
+
+impl Kind {
+    /// The kind's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mains => "mains",
+            Self::Manual => "manual",
+            Self::Drill => "drill",
+        }
+    }
+}
+
+/// Where an outage is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// On battery; nobody goes but stages that are shed.
+    Watching,
+    /// Nodes go down.
+    Down,
+    /// Nodes are kept or come back.
+    Up,
+}
+
+/// One outage, manual shutdown or drill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// Unique for ever.
+    pub number: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// When it began.
+    pub begun_ms: u64,
+    /// The same by the wall clock, milliseconds since 1970-01-01 UTC.
+    pub begun_wall_ms: i64,
+    /// Why nodes go down; none as long as none does.
+    pub cause: Option<Cause>,
+    /// Where it is going.
+    pub direction: Direction,
+    /// Since when.
+    pub direction_since_ms: u64,
+    /// Whether all nodes go, or only those of `goal`.
+    pub everything: bool,
+    /// Nodes that go.
+    pub goal: BTreeSet<NodeName>,
+    /// Each node of the fleet.
+    pub nodes: BTreeMap<NodeName, Track>,
+    /// Stages that have begun, by name.
+    pub stages: BTreeMap<String, StageTrack>,
+    /// Since when the supply is good again.
+    pub relief_since_ms: Option<u64>,
+    /// Nothing said that it is on battery; witnesses of mains fell silent.
+    pub dark: bool,
+    /// Mains is back, but what is off comes back by a power cycle only: it goes on to its end.
+    pub finish: bool,
+    /// Whether the UPSes were told to cut the load.
+    pub cut: Cut,
+}
+
+/// One stage on its way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTrack {
+    /// When it began.
+    pub begun_ms: u64,
+    /// When all of its nodes were off or given up.
+    pub ended_ms: Option<u64>,
+}
+
+/// How far the command to the UPSes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cut {
+    /// Not told.
+    Not,
+    /// About to be told: not known whether it was.
+    Wanted {
+        /// Since when.
+        at_ms: u64,
+        /// Between the command and the cut, seconds.
+        delay_s: u32,
+    },
+    /// At least one has taken the command.
+    Told {
+        /// When.
+        at_ms: u64,
+        /// Between the command and the cut, seconds.
+        delay_s: u32,
+    },
+    /// None has taken it.
+    Failed,
+}
+
+/// Where a node is in an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Was not there when it began.
+    Absent,
+    /// Runs.
+    Running,
+    /// Was told to go; has not answered.
+    Ordered,
+    /// In its steps.
+    Stopping,
+    /// Past its point of no return.
+    PoweringOff,
+    /// Confirmed to be off.
+    Off,
+    /// Its time is over without that.
+    Missing,
+    /// Was told to stay; has not answered.
+    Aborting,
+    /// Is there again; K3s waits for what it needs.
+    Returning,
+    /// All is as it was.
+    Back,
+}
+
+impl Phase {
+    /// The phase's word, as the contract has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Running => "running",
+            Self::Ordered => "ordered",
+            Self::Stopping | Self::Aborting => "stopping",
+            Self::PoweringOff => "powering-off",
+            Self::Off => "off",
+            Self::Missing => "missing",
+            Self::Returning => "returning",
+            Self::Back => "back",
+        }
+    }
+
+    /// Whether a stage need not wait for it.
+    pub fn settled(self) -> bool {
+        matches!(self, Self::Absent | Self::Off | Self::Missing)
+    }
+
+    /// Whether it may be off.
+    pub fn gone(self) -> bool {
+        matches!(self, Self::PoweringOff | Self::Off | Self::Missing)
+    }
+}
+
+/// One node in an outage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since_ms: u64,
+    /// How often it was ordered; part of the order's id.
+    pub attempt: u32,
+    /// Its order; may be of the outage before, if that went over into this one.
+    pub order: Option<OrderId>,
+    /// When it said first that it has begun with it.
+    pub began_ms: Option<u64>,
+    /// When it was ordered last.
+    pub ordered_ms: u64,
+    /// When it passed its point of no return.
+    pub power_off_ms: Option<u64>,
+    /// The boot in which it was ordered.
+    pub boot_id: String,
+    /// The step it is in.
+    pub step: Option<StepKind>,
+    /// How many steps have ended.
+    pub steps_ended: usize,
+    /// It was off, or may have been.
+    pub was_gone: bool,
+    /// Somebody took it down: it is not brought back.
+    pub keep_off: bool,
+    /// How often it was sent a wake-up.
+    pub wakes: u32,
+    /// When the last message to it was sent.
+    pub sent_ms: u64,
+    /// It was told that somebody must switch it on.
+    pub given_up: bool,
+}
+
+impl Track {
+    /// A node at the beginning.
+    pub fn new(present: bool, now_ms: u64) -> Self {
+        Self {
+            phase: if present { Phase::Running } else { Phase::Absent },
+            since_ms: now_ms,
+            attempt: 0,
+            order: None,
+            began_ms: None,
+            ordered_ms: 0,
+            power_off_ms: None,
+            boot_id: String::new(),
+            step: None,
+            steps_ended: 0,
+            was_gone: false,
+            keep_off: false,
+            wakes: 0,
+            sent_ms: 0,
+            given_up: false,
+        }
+    }
+}
+
+impl Outage {
+    /// The id of a node's order of this attempt. Holds the time of the beginning, so that it is new even to nodes that
+    /// remember a controller whose count was lost.
+    ///
+    /// # Errors
+    /// Never in practice: all parts are letters and digits.
+    pub fn order_id(&self, attempt: u32) -> Result<OrderId, Invalid> {
+        let word = if self.kind == Kind::Drill { "drill" } else { "outage" };
+        format!("{word}-{}-{attempt}-{:x}", self.number, self.begun_wall_ms.unsigned_abs()).parse()
+    }
+
+    /// Whether a node is to go.
+    pub fn goes(&self, node: &NodeName) -> bool {
+        self.everything || self.goal.contains(node)
+    }
+}

@@ -1,0 +1,385 @@
+//! Whether the rack is on mains or battery, how long the battery lasts, and when it is time to go.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::power::policy::Policy;
+
+/// What a UPS says at a low battery that tells no runtime: two minutes are what NUT's drivers take it for, milliseconds.
+const LOW_BATTERY_RUNTIME_MS: u64 = 120_000;
+/// So long into a self-test a low battery is not believed, milliseconds.
+const SELF_TEST_MS: u64 = 60_000;
+
+/// What matters of one reading of a UPS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// It says that mains feeds its load (OL, BYPASS).
+    pub on_line: bool,
+    /// It says that its battery does (OB).
+    pub on_battery: bool,
+    /// It says that its battery is low (LB).
+    pub low: bool,
+    /// Its primary forces a shutdown (FSD).
+    pub forced: bool,
+    /// It calibrates its runtime (CAL): on battery on purpose.
+    pub calibrating: bool,
+    /// It tests itself.
+    pub testing: bool,
+    /// Charge, percent.
+    pub charge_percent: Option<f32>,
+    /// Below this charge it says that it is low, percent.
+    pub charge_low_percent: Option<f32>,
+    /// What it thinks is left, milliseconds.
+    pub runtime_ms: Option<u64>,
+    /// How it can cut its load and bring it back.
+    pub cut: Option<CutDelay>,
+}
+
+/// When a UPS cuts after it was told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutDelay {
+    /// As set now, seconds; none if it is not told.
+    pub delay_s: Option<u32>,
+    /// Whether it can be set.
+    pub settable: bool,
+}
+
+/// Why nodes are taken down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The UPS's primary forces it.
+    Forced,
+    /// The UPS says that its battery is low.
+    LowBattery,
+    /// The charge fell below the level.
+    Charge,
+    /// What is left is what the shutdown takes.
+    Budget,
+    /// It has been on battery for too long.
+    Time,
+    /// No UPS can be read, all witnesses of mains are silent, and the assumed time is over.
+    Dark,
+    /// Somebody asked.
+    Asked {
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forced => f.write_str("the UPS's primary forces a shutdown"),
+            Self::LowBattery => f.write_str("the battery is low"),
+            Self::Charge => f.write_str("the charge fell below its level"),
+            Self::Budget => f.write_str("what is left in the battery is what the shutdown takes"),
+            Self::Time => f.write_str("the time on battery is over"),
+            Self::Dark => f.write_str("the UPS cannot be read, no witness of mains answers, and the time is over"),
+            Self::Asked { who, reason } => write!(f, "{who} asked: {reason}"),
+        }
+    }
+}
+
+/// What feeds the load of one UPS, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feed {
+    /// Mains, or it is believed to be.
+    Mains,
+    /// The battery; also while it cannot be read, if that was the last it said.
+    Battery,
+    /// Cannot be read, and did not say that it is on battery.
+    Unknown,
+}
+
+/// One UPS over time. Times are the core's milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpsTrack {
+    /// What it said last.
+    pub last: Option<Observation>,
+    /// When it was read last.
+    pub read_ms: u64,
+    /// What feeds its load.
+    pub feed: Feed,
+    /// Since when.
+    pub feed_since_ms: u64,
+    /// Since when it says that its battery is low.
+    pub low_since_ms: Option<u64>,
+    /// Since when its charge is below the level.
+    pub charge_since_ms: Option<u64>,
+    /// Since when what is left is too little.
+    pub budget_since_ms: Option<u64>,
+    /// It forced a shutdown, and has not taken that back.
+    pub forced: bool,
+    /// That was acted on.
+    pub forced_seen: bool,
+}
+
+impl UpsTrack {
+    /// One of which nothing is known.
+    pub fn new(now_ms: u64) -> Self {
+        Self {
+            last: None,
+            read_ms: now_ms,
+            feed: Feed::Unknown,
+            feed_since_ms: now_ms,
+            low_since_ms: None,
+            charge_since_ms: None,
+            budget_since_ms: None,
+            forced: false,
+            forced_seen: false,
+        }
+    }
+
+    /// It was read.
+    pub fn read(&mut self, seen: Observation, now_ms: u64) {
+        let feed = match seen {
+            // A calibration runs on battery on purpose, with mains there.
+            Observation { calibrating: true, .. } => Feed::Mains,
+            Observation { on_battery: true, .. } => Feed::Battery,
+            Observation { on_line: true, .. } => Feed::Mains,
+            _ => Feed::Unknown,
+        };
+        self.set_feed(feed, now_ms);
+        self.forced = seen.forced;
+        self.forced_seen &= seen.forced;
+        let low = feed == Feed::Battery && seen.low && !self.tests_itself(&seen, now_ms);
+        self.low_since_ms = low.then(|| self.low_since_ms.unwrap_or(now_ms));
+        self.last = Some(seen);
+        self.read_ms = now_ms;
+    }
+
+    fn tests_itself(&self, seen: &Observation, now_ms: u64) -> bool {
+        seen.testing && now_ms.saturating_sub(self.feed_since_ms) < SELF_TEST_MS
+    }
+
+    /// It cannot be read. On battery the clock runs on.
+    pub fn lost(&mut self, now_ms: u64) {
+        if self.feed != Feed::Battery {
+            self.set_feed(Feed::Unknown, now_ms);
+        }
+    }
+
+    fn set_feed(&mut self, feed: Feed, now_ms: u64) {
+        if self.feed != feed {
+            self.feed = feed;
+            self.feed_since_ms = now_ms;
+            self.low_since_ms = None;
+            self.charge_since_ms = None;
+            self.budget_since_ms = None;
+        }
+    }
+
+    /// What is left in its battery, milliseconds, while that feeds its load.
+    pub fn runtime_left_ms(&self, policy: &Policy, now_ms: u64) -> Option<u64> {
+        if self.feed != Feed::Battery {
+            return None;
+        }
+        let told = self.last.and_then(|seen| seen.runtime_ms).filter(|runtime| *runtime > 0);
+        let left = match told {
+            Some(runtime) => runtime.saturating_sub(now_ms.saturating_sub(self.read_ms)),
+            None => policy.assumed_runtime_ms.saturating_sub(now_ms.saturating_sub(self.feed_since_ms)),
+        };
+        let low = |since: u64| LOW_BATTERY_RUNTIME_MS.saturating_sub(now_ms.saturating_sub(since));
+        Some(match (told, self.low_since_ms) {
+            (None, Some(since)) => left.min(low(since)),
+            _ => left,
+        })
+    }
+
+    /// Why it is time to go as far as this UPS is concerned. `need_ms` is what the shutdown takes, with its margin.
+    pub fn critical(&mut self, policy: &Policy, need_ms: u64, now_ms: u64) -> Option<Cause> {
+        if self.forced && !self.forced_seen {
+            return Some(Cause::Forced);
+        }
+        if self.feed != Feed::Battery {
+            return None;
+        }
+        let held = |since: Option<u64>| since.is_some_and(|since| now_ms.saturating_sub(since) >= policy.hold_ms);
+        let charge = self.last.and_then(|seen| seen.charge_percent);
+        let charge_low = policy.charge_percent.zip(charge).is_some_and(|(level, charge)| charge <= level);
+        let left_ms = self.runtime_left_ms(policy, now_ms).unwrap_or(u64::MAX);
+        let short = left_ms <= need_ms;
+        self.charge_since_ms = charge_low.then(|| self.charge_since_ms.unwrap_or(now_ms));
+        self.budget_since_ms = short.then(|| self.budget_since_ms.unwrap_or(now_ms));
+        let told_runtime = self.last.and_then(|seen| seen.runtime_ms).is_some_and(|runtime| runtime > 0);
+        let below_its_own =
+            self.last.and_then(|seen| seen.charge_low_percent).zip(charge).is_some_and(|(low, charge)| charge <= low);
+        let corroborated = charge_low || below_its_own || (told_runtime && short);
+        if self.low_since_ms.is_some() && (held(self.low_since_ms) || corroborated) {
+            return Some(Cause::LowBattery);
+        }
+        if held(self.charge_since_ms) {
+            return Some(Cause::Charge);
+        }
+        if held(self.budget_since_ms) {
+            return Some(Cause::Budget);
+        }
+        let over = policy.time_ms.is_some_and(|limit| now_ms.saturating_sub(self.feed_since_ms) >= limit);
+        over.then_some(Cause::Time)
+    }
+}
+
+/// The rack's supply as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RackSupply {
+    /// Enough UPSes are fed by mains.
+    Mains,
+    /// Too few are, by what they say.
+    Battery,
+    /// No UPS says so, but the witnesses of mains are silent.
+    Dark,
+    /// Too few can be read to say.
+    Unknown,
+}
+
+impl RackSupply {
+    /// Whether the battery's clock runs.
+    pub fn drains(self) -> bool {
+        matches!(self, Self::Battery | Self::Dark)
+    }
+}
+
+/// The supply of the whole rack from its UPSes and whether all witnesses have been silent for long enough.
+pub fn rack_supply(upses: &[UpsTrack], minimum: usize, witnesses_silent: bool) -> RackSupply {
+    let count = |feed| upses.iter().filter(|ups| ups.feed == feed).count();
+    let (mains, battery) = (count(Feed::Mains), count(Feed::Battery));
+    if mains >= minimum {
+        RackSupply::Mains
+    } else if upses.len() - battery < minimum {
+        RackSupply::Battery
+    } else if witnesses_silent {
+        RackSupply::Dark
+    } else {
+        RackSupply::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Feed, Observation, RackSupply, UpsTrack, rack_supply};
+    use crate::power::policy::Policy;
+    use crate::power::testing::policy;
+
+    fn seen(words: &str) -> Observation {
+        let has = |word: &str| words.split(' ').any(|w| w == word);
+        Observation {
+            on_line: has("OL"),
+            on_battery: has("OB"),
+            low: has("LB"),
+            forced: has("FSD"),
+            calibrating: has("CAL"),
+            testing: has("TEST"),
+            ..Observation::default()
+        }
+    }
+
+    /// One UPS, read each 250 ms as told, until `end_ms`; when and why it became critical.
+    fn run(
+        policy: &Policy,
+        need_ms: u64,
+        end_ms: u64,
+        at: impl Fn(u64) -> Option<Observation>,
+    ) -> Option<(u64, Cause)> {
+        let mut ups = UpsTrack::new(0);
+        (0..=end_ms).step_by(250).find_map(|now| {
+            match at(now) {
+                Some(seen) => ups.read(seen, now),
+                None => ups.lost(now),
+            }
+            ups.critical(policy, need_ms, now).map(|cause| (now, cause))
+        })
+    }
+
+    /// What each story of a UPS leads to, written out.
+    #[test]
+    fn golden_triggers() {
+        let policy = policy();
+        let charge = |words: &str, charge| Some(Observation { charge_percent: Some(charge), ..seen(words) });
+        let runtime = |words: &str, ms| Some(Observation { runtime_ms: Some(ms), ..seen(words) });
+        type Story = Box<dyn Fn(u64) -> Option<Observation>>;
+        type Row = (&'static str, Story, Option<(u64, Cause)>);
+        let table: Vec<Row> = vec![
+            ("mains", Box::new(|_| Some(seen("OL"))), None),
+            ("forced at once", Box::new(|_| Some(seen("OL FSD"))), Some((0, Cause::Forced))),
+            ("low holds", Box::new(|_| Some(seen("OB LB"))), Some((2000, Cause::LowBattery))),
+            ("low blips", Box::new(|now| Some(seen(if now % 2000 < 1000 { "OB LB" } else { "OB" }))), None),
+            ("low on mains", Box::new(|_| Some(seen("OL LB"))), None),
+            ("low and corroborated", Box::new(move |_| charge("OB LB", 15.0)), Some((0, Cause::LowBattery))),
+            ("low, then lost", Box::new(|now| (now < 250).then(|| seen("OB LB"))), Some((2000, Cause::LowBattery))),
+            ("a self-test's low", Box::new(|_| Some(seen("OB LB TEST"))), None),
+            ("calibration", Box::new(|_| Some(seen("OB LB CAL"))), None),
+            (
+                "charge falls",
+                Box::new(move |now| charge("OB", if now < 5000 { 21.0 } else { 20.0 })),
+                Some((7000, Cause::Charge)),
+            ),
+            ("charge glitches", Box::new(move |now| charge("OB", if now == 1000 { 0.0 } else { 90.0 })), None),
+            ("charge low on mains", Box::new(move |_| charge("OL", 3.0)), None),
+            ("runtime is short", Box::new(move |_| runtime("OB", 90_000)), Some((2000, Cause::Budget))),
+            ("runtime of nothing is none", Box::new(move |_| runtime("OB", 0)), None),
+            ("lost on mains", Box::new(|now| (now == 0).then(|| seen("OL"))), None),
+            ("never read", Box::new(|_| None), None),
+        ];
+        for (name, story, expected) in table {
+            assert_eq!(run(&policy, 100_000, 30_000, story), expected, "{name}");
+        }
+        // Without a runtime the assumed 300 s count, also while it cannot be read.
+        let clock = |now| (now < 1000).then(|| seen("OB"));
+        assert_eq!(run(&policy, 100_000, 600_000, clock), Some((202_000, Cause::Budget)));
+        let timed = Policy { time_ms: Some(50_000), ..policy };
+        assert_eq!(run(&timed, 100_000, 600_000, |_| Some(seen("OB"))), Some((50_000, Cause::Time)));
+    }
+
+    #[test]
+    fn what_is_left() {
+        let policy = policy();
+        let mut ups = UpsTrack::new(0);
+        assert_eq!(ups.runtime_left_ms(&policy, 0), None);
+        ups.read(Observation { runtime_ms: Some(600_000), ..seen("OB") }, 1000);
+        ups.lost(2000);
+        assert_eq!((ups.feed, ups.runtime_left_ms(&policy, 61_000)), (Feed::Battery, Some(540_000)));
+        ups.read(seen("OB LB"), 62_000);
+        // By the clock 239 s, but a low battery has two minutes.
+        assert_eq!(ups.runtime_left_ms(&policy, 63_000), Some(119_000));
+        ups.read(seen("OL"), 64_000);
+        assert_eq!(ups.runtime_left_ms(&policy, 64_000), None);
+    }
+
+    #[test]
+    fn golden_supply_of_the_rack() {
+        use Feed::{Battery, Mains, Unknown};
+        let table: &[(&[Feed], usize, bool, RackSupply)] = &[
+            (&[Mains], 1, true, RackSupply::Mains),
+            (&[Battery], 1, false, RackSupply::Battery),
+            (&[Unknown], 1, false, RackSupply::Unknown),
+            (&[Unknown], 1, true, RackSupply::Dark),
+            (&[Mains, Battery], 2, false, RackSupply::Battery),
+            (&[Mains, Battery], 1, false, RackSupply::Mains),
+            (&[Unknown, Battery], 1, false, RackSupply::Unknown),
+            (&[Unknown, Battery], 2, false, RackSupply::Battery),
+            (&[Mains, Unknown], 2, true, RackSupply::Dark),
+            (&[Battery, Battery], 1, false, RackSupply::Battery),
+        ];
+        for (feeds, minimum, silent, expected) in table {
+            let upses: Vec<_> = feeds.iter().map(|feed| UpsTrack { feed: *feed, ..UpsTrack::new(0) }).collect();
+            assert_eq!(rack_supply(&upses, *minimum, *silent), *expected, "{feeds:?} of {minimum}, {silent}");
+        }
+    }
+
+    #[test]
+    fn a_force_counts_once() {
+        let mut ups = UpsTrack::new(0);
+        ups.read(seen("OL FSD"), 0);
+        ups.forced_seen = true;
+        assert_eq!(ups.critical(&policy(), 0, 10_000), None);
+        ups.read(seen("OL"), 11_000);
+        ups.read(seen("OL FSD"), 12_000);
+        assert_eq!(ups.critical(&policy(), 0, 12_000), Some(Cause::Forced));
+    }
+}

@@ -1,0 +1,303 @@
+//! From the supply to the direction: whether an outage begins, goes on, turns back or is over.
+
+use rackhaven_proto::model::{NodeName, Severity};
+
+use super::state::{Cut, Direction, Kind, Outage, Phase};
+use super::supply::{Cause, RackSupply, UpsTrack, rack_supply};
+use super::{Context, Core};
+use crate::power::policy::Wake;
+
+/// After the UPS was to cut the load, so long is waited for that before mains counts again, milliseconds.
+const CUT_SLACK_MS: u64 = 60_000;
+/// A shutdown that a primary forces is not turned back for so long, milliseconds, unless the primary takes it back.
+const FORCED_MS: u64 = 600_000;
+
+impl Core {
+    /// Draws all conclusions from where things are now.
+    pub(super) fn advance(&mut self, context: &Context<'_>) {
+        self.judge_supply(context);
+        self.turn(context);
+        match self.direction() {
+            Some(Direction::Watching | Direction::Down) => self.go_down(context),
+            Some(Direction::Up) => self.come_up(context),
+            None => {}
+        }
+        self.abort_again(context);
+        self.release_held(context);
+        self.end_if_over(context);
+        self.wake_left_behind(context);
+    }
+
+    fn judge_supply(&mut self, context: &Context<'_>) {
+        if context.policy.ups_count == 0 {
+            return;
+        }
+        let silent = self
+            .state
+            .witnesses_silent_since_ms
+            .is_some_and(|since| context.now_ms.saturating_sub(since) >= context.policy.witness_hold_ms);
+        let supply = rack_supply(&self.state.upses, context.policy.minimum_supplies, silent);
+        let before = self.state.supply;
+        if supply == before {
+            return;
+        }
+        self.state.supply = supply;
+        self.state.supply_since_ms = context.now_ms;
+        self.dirty = true;
+        match supply {
+            RackSupply::Mains if before.drains() || self.state.outage.is_some() => {
+                self.tell(None, "outage.mains-back", Severity::Info, "mains is back");
+            }
+            RackSupply::Mains => self.tell(None, "power.mains", Severity::Info, "the rack is on mains"),
+            RackSupply::Unknown if before == RackSupply::Dark => {
+                self.tell(None, "outage.mains-back", Severity::Info, "a witness of mains answers again");
+            }
+            RackSupply::Unknown => {
+                let message = "the UPS cannot be read any more: a loss of mains would not be seen";
+                self.tell(None, "outage.lost-ups", Severity::Critical, message);
+            }
+            // Told when the outage has begun.
+            RackSupply::Battery | RackSupply::Dark => {}
+        }
+    }
+
+    /// Why it is time to go; none as long as it is not.
+    fn critical(&mut self, context: &Context<'_>) -> Option<Cause> {
+        let need_ms = self.critical_path_ms(context).saturating_add(context.policy.margin_ms);
+        let (policy, now_ms) = (context.policy, context.now_ms);
+        let causes: Vec<Cause> =
+            self.state.upses.iter_mut().filter_map(|ups| ups.critical(policy, need_ms, now_ms)).collect();
+        let enough_left = self.state.upses.len() - causes.len() >= policy.minimum_supplies;
+        if !enough_left && !causes.is_empty() {
+            return causes.into_iter().next();
+        }
+        let spent_ms = now_ms.saturating_sub(self.state.supply_since_ms);
+        let over = policy.assumed_runtime_ms.saturating_sub(spent_ms) <= need_ms;
+        (self.state.supply == RackSupply::Dark && over).then_some(Cause::Dark)
+    }
+
+    /// Whether the supply is as good again as it was before the outage.
+    fn relieved(&self, context: &Context<'_>) -> bool {
+        let dark = self.state.outage.as_ref().is_some_and(|outage| outage.dark);
+        let good = match self.state.supply {
+            RackSupply::Mains => true,
+            RackSupply::Unknown => dark,
+            RackSupply::Battery | RackSupply::Dark => false,
+        };
+        good && !self.forced_still(context)
+    }
+
+    /// Whether a primary still forces the shutdown. upsd may say so until it is started anew, so that this has an end.
+    fn forced_still(&self, context: &Context<'_>) -> bool {
+        let forced = self.state.upses.iter().any(|ups| ups.forced);
+        let since = self.state.outage.as_ref().map_or(0, |outage| outage.direction_since_ms);
+        forced && context.now_ms.saturating_sub(since) < FORCED_MS
+    }
+
+    fn turn(&mut self, context: &Context<'_>) {
+        let now_ms = context.now_ms;
+        let cause = self.critical(context);
+        let forced = cause == Some(Cause::Forced);
+        let drains = self.state.supply.drains();
+        self.make_room_for_an_outage(context, drains || forced);
+        if self.state.outage.is_none() && (drains || forced) {
+            self.begin_outage(context);
+        }
+        let relieved = self.relieved(context);
+        let Some(outage) = &mut self.state.outage else { return };
+        if relieved != outage.relief_since_ms.is_some() {
+            outage.relief_since_ms = relieved.then_some(now_ms);
+            self.dirty = true;
+        }
+        if outage.kind != Kind::Mains {
+            return;
+        }
+        if outage.direction == Direction::Up && drains {
+            self.mains_fails_again(context);
+        }
+        if let Some(cause) = cause {
+            self.begin_shutdown(context, cause);
+        }
+        let held = |since: u64| now_ms.saturating_sub(since) >= context.policy.mains_hold_ms;
+        let Some(outage) = &self.state.outage else { return };
+        if outage.direction != Direction::Up && outage.relief_since_ms.is_some_and(held) {
+            self.turn_back(context);
+        }
+    }
+
+    /// A drill, or a shutdown that somebody asked for, gives way to an outage.
+    fn make_room_for_an_outage(&mut self, context: &Context<'_>, real: bool) {
+        let Some(outage) = &self.state.outage else { return };
+        if !real || outage.kind == Kind::Mains {
+            return;
+        }
+        let before = outage.clone();
+        self.close(Severity::Warning, "given up: mains has failed");
+        self.begin_outage(context);
+        if before.kind != Kind::Manual {
+            return;
+        }
+        // Whom somebody is taking down goes on down under its old order, and is not brought back.
+        let Some(outage) = &mut self.state.outage else { return };
+        for (node, old) in before.nodes.clone().into_iter().filter(|(node, _)| before.goes(node)) {
+            let going = matches!(old.phase, Phase::Ordered | Phase::Stopping) || old.phase.gone();
+            if let Some(track) = outage.nodes.get_mut(&node).filter(|_| going) {
+                *track = super::state::Track { keep_off: true, attempt: 0, ..old };
+            }
+        }
+    }
+
+    fn begin_outage(&mut self, context: &Context<'_>) {
+        self.open(context, Kind::Mains, Direction::Watching);
+        if let Some(outage) = &mut self.state.outage {
+            outage.dark = self.state.supply == RackSupply::Dark;
+        }
+        let message = match self.state.supply {
+            RackSupply::Battery => "mains has failed: the rack is on battery",
+            RackSupply::Dark => "the UPS cannot be read and no witness of mains answers: taken for a loss of mains",
+            RackSupply::Mains | RackSupply::Unknown => "a shutdown is forced",
+        };
+        self.tell(None, "outage.on-battery", Severity::Critical, message);
+    }
+
+    /// During the return. What has come back may have to go again, as another outage; else this one goes on.
+    fn mains_fails_again(&mut self, context: &Context<'_>) {
+        let Some(outage) = &self.state.outage else { return };
+        if !outage.nodes.values().any(|track| track.was_gone && !track.phase.gone()) {
+            self.tell(None, "outage.on-battery", Severity::Critical, "mains has failed again");
+            let Some(outage) = &mut self.state.outage else { return };
+            outage.everything = false;
+            outage.goal.clear();
+            outage.stages.clear();
+            outage.finish = false;
+            for track in outage.nodes.values_mut().filter(|track| track.phase == Phase::Back) {
+                track.phase = Phase::Running;
+            }
+            self.set_direction(Direction::Watching, context.now_ms);
+            return;
+        }
+        let before = outage.clone();
+        self.close(Severity::Critical, "mains has failed again before all were back");
+        self.begin_outage(context);
+        let Some(Outage { nodes, .. }) = &mut self.state.outage else { return };
+        for (node, old) in before.nodes {
+            if let Some(track) = nodes.get_mut(&node).filter(|_| old.phase.gone() || old.phase == Phase::Aborting) {
+                *track = super::state::Track { wakes: 0, given_up: false, attempt: 0, ..old };
+            }
+        }
+    }
+
+    fn begin_shutdown(&mut self, context: &Context<'_>, cause: Cause) {
+        if cause == Cause::Forced {
+            self.state.upses.iter_mut().for_each(|ups| ups.forced_seen |= ups.forced);
+            self.dirty = true;
+        }
+        let Some(outage) = &mut self.state.outage else { return };
+        if outage.direction != Direction::Watching {
+            return;
+        }
+        outage.everything = true;
+        outage.cause = Some(cause.clone());
+        self.set_direction(Direction::Down, context.now_ms);
+        self.tell(None, "outage.trigger", Severity::Critical, format!("shutting down: {cause}"));
+    }
+
+    /// Mains is back. Either all is turned back, or, where only a power cycle brings back what is off, it goes on.
+    fn turn_back(&mut self, context: &Context<'_>) {
+        let Some(outage) = &self.state.outage else { return };
+        match outage.cut {
+            // The UPS will cut, whatever mains does: it has to be seen through.
+            Cut::Wanted { at_ms, delay_s } | Cut::Told { at_ms, delay_s } => {
+                let over_ms = at_ms.saturating_add(u64::from(delay_s) * 1000).saturating_add(CUT_SLACK_MS);
+                if context.now_ms < over_ms {
+                    return;
+                }
+            }
+            Cut::Failed if outage.finish => {}
+            Cut::Not | Cut::Failed => {
+                let stuck = self.stuck(context);
+                if !outage.finish && outage.everything && !stuck.is_empty() && self.can_cut(context) {
+                    let names = stuck.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    let message = format!(
+                        "mains is back, but only a power cycle brings back {names}: the shutdown goes on to its end, \
+                         then the UPS cuts the load and brings it back"
+                    );
+                    if let Some(outage) = &mut self.state.outage {
+                        outage.finish = true;
+                        self.dirty = true;
+                    }
+                    self.tell(None, "outage.trigger", Severity::Warning, message);
+                }
+                if self.state.outage.as_ref().is_some_and(|outage| outage.finish) {
+                    return;
+                }
+            }
+        }
+        self.set_direction(Direction::Up, context.now_ms);
+    }
+
+    /// Nodes that are off, or will be, and that only a power cycle brings back.
+    fn stuck(&self, context: &Context<'_>) -> Vec<NodeName> {
+        let Some(outage) = &self.state.outage else { return Vec::new() };
+        let cycled =
+            |node: &NodeName| context.roster.members.get(node).is_some_and(|member| member.wake == Wake::PowerCycle);
+        let stuck = outage.nodes.iter().filter(|(node, track)| track.phase.gone() && !track.keep_off && cycled(node));
+        stuck.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Whether a UPS can cut the load, late enough for the master, and bring it back.
+    pub(super) fn can_cut(&self, context: &Context<'_>) -> bool {
+        context.policy.cut
+            && context.roster.host_safe
+            && self.state.upses.iter().any(|ups| self.cut_delay_s(context, ups).is_some())
+    }
+
+    /// After how many seconds a UPS would cut: late enough for the master, by what was learnt of it, and some more.
+    pub fn cut_delay_s(&self, context: &Context<'_>, ups: &UpsTrack) -> Option<u32> {
+        let cut = ups.last?.cut?;
+        let master_ms = context.roster.master().map_or(0, |master| self.expected_ms(context, master).0);
+        let need_s = u32::try_from(master_ms.saturating_mul(5) / 4 / 1000).unwrap_or(u32::MAX).saturating_add(15);
+        match cut.delay_s {
+            Some(delay_s) if delay_s >= need_s => Some(delay_s),
+            _ if cut.settable => Some(need_s),
+            _ => None,
+        }
+    }
+
+    pub(super) fn restarted(&mut self, context: &Context<'_>, same_boot: bool) {
+        let now_ms = context.now_ms;
+        self.present.clear();
+        if !same_boot {
+            // The host was off: whatever the UPSes said then is over.
+            self.state.upses.iter_mut().for_each(|ups| *ups = UpsTrack::new(now_ms));
+            self.state.witnesses_silent_since_ms = None;
+            self.state.supply = RackSupply::Unknown;
+            self.state.supply_since_ms = now_ms;
+        }
+        self.dirty = true;
+        let Some(outage) = &mut self.state.outage else { return };
+        let kind = outage.kind;
+        if let (Cut::Wanted { delay_s, .. }, true) = (outage.cut, same_boot) {
+            self.actions.push(super::Action::Cut { delay_s });
+        }
+        if !same_boot && kind == Kind::Mains && outage.direction == Direction::Down {
+            // The master was the last: what was not off has lost its power with it, or will say so.
+            for track in outage.nodes.values_mut() {
+                if matches!(track.phase, Phase::Ordered | Phase::Stopping | Phase::PoweringOff | Phase::Aborting) {
+                    track.phase = Phase::Missing;
+                    track.was_gone = true;
+                    track.since_ms = now_ms;
+                }
+            }
+            outage.relief_since_ms = None;
+            outage.cut = Cut::Not;
+            self.set_direction(Direction::Up, now_ms);
+        }
+        let how =
+            if same_boot { "the controller goes on after a restart" } else { "the controller's host is up again" };
+        self.tell(None, "controller.restarted", Severity::Warning, how);
+        if !same_boot && kind != Kind::Mains {
+            self.close(Severity::Info, "ended with the controller's host");
+        }
+    }
+}

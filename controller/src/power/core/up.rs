@@ -1,0 +1,254 @@
+//! The way back: who has not gone stays, who is off is woken in the reverse order, K3s waits for what it needs.
+
+use rackhaven_proto::model::{NodeName, Severity};
+
+use super::down::AGAIN_MS;
+use super::state::{Direction, Kind, Phase};
+use super::{Action, Context, Core};
+use crate::power::policy::{Need, Wake};
+
+/// Between two wake-ups of one node: first often, then at this pace, milliseconds.
+const WAKE_EVERY_MS: (u64, u64) = (5000, 30_000);
+/// The pace for those that did not come back in time, milliseconds.
+const LEFT_BEHIND_EVERY_MS: u64 = 60_000;
+/// So many wake-ups are sent at the first pace.
+const FIRST_WAKES: u32 = 12;
+
+impl Core {
+    pub(super) fn come_up(&mut self, context: &Context<'_>) {
+        let nodes: Vec<NodeName> = match &self.state.outage {
+            Some(outage) => {
+                outage.nodes.iter().filter(|(_, track)| !track.keep_off).map(|(node, _)| node.clone()).collect()
+            }
+            None => return,
+        };
+        for node in &nodes {
+            match self.phase(node) {
+                Some(Phase::Ordered | Phase::Stopping) => {
+                    self.set_phase(node, Phase::Aborting, context.now_ms);
+                    self.send_abort(context, node);
+                }
+                // It was given up, and is there all the same.
+                Some(Phase::Missing) if self.present.contains_key(node) => {
+                    self.set_phase(node, Phase::Aborting, context.now_ms);
+                    self.send_abort(context, node);
+                }
+                // Out of reach, it may have gone by itself, or may yet.
+                Some(Phase::Running | Phase::Back | Phase::Returning) if !self.present.contains_key(node) => {
+                    self.set_phase(node, Phase::Missing, context.now_ms);
+                }
+                Some(Phase::PoweringOff) => self.lose_at_cap(context, node),
+                Some(Phase::Aborting) if !self.present.contains_key(node) => self.lose_at_cap(context, node),
+                _ => {}
+            }
+        }
+        if self.may_wake(context) {
+            self.wake_stages(context);
+        }
+    }
+
+    fn lose_at_cap(&mut self, context: &Context<'_>, node: &NodeName) {
+        let since_ms = self.track(node).map_or(0, |track| track.since_ms);
+        if context.now_ms.saturating_sub(since_ms) >= context.policy.cap_ms() {
+            self.set_phase(node, Phase::Missing, context.now_ms);
+        }
+    }
+
+    /// Says it again to those that were told to stay and have not answered, wherever the outage is going by now.
+    pub(super) fn abort_again(&mut self, context: &Context<'_>) {
+        let Some(outage) = &self.state.outage else { return };
+        let due = outage.nodes.iter().filter(|(node, track)| {
+            track.phase == Phase::Aborting
+                && context.now_ms.saturating_sub(track.sent_ms) >= AGAIN_MS
+                && self.present.contains_key(*node)
+        });
+        for node in due.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+            self.send_abort(context, &node);
+        }
+    }
+
+    pub(super) fn send_abort(&mut self, context: &Context<'_>, node: &NodeName) {
+        let Some(outage) = &mut self.state.outage else { return };
+        let Some(track) = outage.nodes.get_mut(node) else { return };
+        track.sent_ms = context.now_ms;
+        let Some(order_id) = track.order.clone() else {
+            // It was never told to go.
+            return self.set_phase(node, Phase::Back, context.now_ms);
+        };
+        if self.present.contains_key(node) {
+            self.actions.push(Action::Abort { node: node.clone(), order_id });
+        }
+    }
+
+    /// Whether the supply is good enough to survive another cut.
+    fn may_wake(&self, context: &Context<'_>) -> bool {
+        let Some(outage) = &self.state.outage else { return false };
+        if outage.kind != Kind::Mains {
+            return true;
+        }
+        let Some(since) = outage.relief_since_ms else { return false };
+        let stable_ms = context.now_ms.saturating_sub(since);
+        if stable_ms < context.policy.mains_stable_ms {
+            return false;
+        }
+        let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
+        let charged = context.policy.restore_charge_percent.zip(charge).is_none_or(|(floor, charge)| charge >= floor);
+        charged || stable_ms >= context.policy.restore_wait_ms
+    }
+
+    /// Wakes the last stage that went, then the one before.
+    fn wake_stages(&mut self, context: &Context<'_>) {
+        for index in (0..context.roster.stages.len()).rev() {
+            let members = context.roster.members.iter().filter(|(_, member)| member.stage == index);
+            let nodes: Vec<(NodeName, Wake)> = members.map(|(node, member)| (node.clone(), member.wake)).collect();
+            let mut wait = false;
+            for (node, wake) in nodes {
+                if self
+                    .track(&node)
+                    .is_some_and(|track| !track.keep_off && matches!(track.phase, Phase::Off | Phase::Missing))
+                {
+                    wait |= self.bring_back(context, &node, wake);
+                } else {
+                    wait |= self.track(&node).is_some_and(|track| {
+                        !track.keep_off && matches!(track.phase, Phase::Aborting | Phase::PoweringOff)
+                    });
+                }
+            }
+            if wait {
+                return;
+            }
+        }
+    }
+
+    /// Sees to one node that is off; whether the stages before its own are to wait for it.
+    fn bring_back(&mut self, context: &Context<'_>, node: &NodeName, wake: Wake) -> bool {
+        let now_ms = context.now_ms;
+        let Some(track) = self.track(node) else { return false };
+        if track.wakes == 0 {
+            // The wait begins with the first attempt; a node that boots with its power needs none.
+            track.wakes = 1;
+            track.since_ms = now_ms;
+            track.sent_ms = now_ms;
+            self.dirty = true;
+            if wake == Wake::WakeOnLan {
+                self.actions.push(Action::Wake { node: node.clone() });
+                self.tell(Some(node), "node.waking", Severity::Info, format!("{node} is being woken"));
+            }
+            return true;
+        }
+        let every_ms = if track.wakes < FIRST_WAKES { WAKE_EVERY_MS.0 } else { WAKE_EVERY_MS.1 };
+        if wake == Wake::WakeOnLan && now_ms.saturating_sub(track.sent_ms) >= every_ms {
+            track.sent_ms = now_ms;
+            track.wakes += 1;
+            self.actions.push(Action::Wake { node: node.clone() });
+        }
+        let Some(track) = self.track(node) else { return false };
+        let waiting = now_ms.saturating_sub(track.since_ms) < context.policy.return_wait_ms;
+        if !waiting && !track.given_up {
+            track.given_up = true;
+            self.dirty = true;
+            let how = match wake {
+                Wake::WakeOnLan => "is still being woken",
+                Wake::PowerCycle | Wake::ByHand => "somebody must switch it on",
+            };
+            self.tell(Some(node), "node.missing", Severity::Critical, format!("{node} has not come back; {how}"));
+        }
+        waiting
+    }
+
+    /// Lets K3s run again on held nodes whose needs are met.
+    pub(super) fn release_held(&mut self, context: &Context<'_>) {
+        let ready: Vec<NodeName> =
+            self.state.held.iter().filter(|node| self.may_release(context, node)).cloned().collect();
+        for node in ready {
+            self.state.held.remove(&node);
+            self.dirty = true;
+            let returning = self.phase(&node) == Some(Phase::Returning);
+            if returning {
+                self.set_phase(&node, Phase::Back, context.now_ms);
+                self.actions.push(Action::Uncordon { node: node.clone() });
+                self.tell(Some(&node), "node.back", Severity::Info, format!("{node} is back"));
+            }
+        }
+    }
+
+    fn may_release(&self, context: &Context<'_>, node: &NodeName) -> bool {
+        if !self.present.contains_key(node) {
+            return false;
+        }
+        let here = match self.phase(node) {
+            None | Some(Phase::Returning | Phase::Back) => true,
+            Some(Phase::Running) => self.direction() != Some(Direction::Down),
+            _ => false,
+        };
+        let Some(member) = context.roster.members.get(node).filter(|_| here) else { return here };
+        let Some(stage) = context.roster.stages.get(member.stage) else { return true };
+        stage.needs.iter().all(|need| match need {
+            Need::Node(other) => other == node || (self.present.contains_key(other) && self.is_settled_up(other)),
+            Need::Mount(_) => member.mounts_ready,
+        })
+    }
+
+    /// Whether a node is there to be relied upon.
+    fn is_settled_up(&self, node: &NodeName) -> bool {
+        matches!(self.phase(node), None | Some(Phase::Running | Phase::Returning | Phase::Back))
+    }
+
+    /// Ends what is over.
+    pub(super) fn end_if_over(&mut self, context: &Context<'_>) {
+        let Some(outage) = &self.state.outage else { return };
+        let goers = || outage.nodes.iter().filter(|(node, _)| outage.goes(node)).map(|(_, track)| track);
+        let over = match (outage.direction, outage.kind) {
+            // Whom the outage found off, it leaves so.
+            (Direction::Up, _) => outage.nodes.values().filter(|track| !track.keep_off).all(|track| {
+                matches!(track.phase, Phase::Absent | Phase::Running | Phase::Back)
+                    || (track.given_up && track.phase.gone())
+            }),
+            (Direction::Down, Kind::Manual) => goers().all(|track| track.phase.settled()),
+            (Direction::Down, Kind::Drill) => goers().all(|track| track.phase.settled() || track.phase == Phase::Back),
+            (Direction::Down | Direction::Watching, _) => false,
+        };
+        if !over {
+            return;
+        }
+        let took_s = context.now_ms.saturating_sub(outage.begun_ms) / 1000;
+        let left = outage.nodes.values().filter(|track| track.phase.gone() && !track.keep_off).count();
+        let (severity, message) = match (outage.kind, outage.direction) {
+            (Kind::Manual, Direction::Down) => (Severity::Info, format!("down after {took_s} s, as asked")),
+            (Kind::Drill, _) => (Severity::Info, format!("the drill is over after {took_s} s")),
+            _ if left > 0 => (Severity::Critical, format!("over after {took_s} s; {left} not back")),
+            _ => (Severity::Info, format!("over after {took_s} s; all are up")),
+        };
+        let lost: Vec<NodeName> = match outage.direction {
+            Direction::Up => {
+                let lost = outage.nodes.iter().filter(|(_, track)| track.phase.gone() && !track.keep_off);
+                lost.map(|(node, _)| node.clone()).collect()
+            }
+            Direction::Down | Direction::Watching => Vec::new(),
+        };
+        self.state.to_wake.extend(lost.into_iter().map(|node| (node, context.now_ms)));
+        self.close(severity, message);
+    }
+
+    /// After an outage: whom it left behind is woken for as long as it takes, at a slow pace.
+    pub(super) fn wake_left_behind(&mut self, context: &Context<'_>) {
+        if self.state.to_wake.is_empty() {
+            return;
+        }
+        let members = &context.roster.members;
+        let before = self.state.to_wake.len();
+        let present = &self.present;
+        self.state.to_wake.retain(|node, _| !present.contains_key(node) && members.contains_key(node));
+        self.dirty |= self.state.to_wake.len() != before;
+        if self.state.outage.is_some() || self.state.supply.drains() {
+            return;
+        }
+        for (node, sent_ms) in &mut self.state.to_wake {
+            let wakeable = members.get(node).is_some_and(|member| member.wake == Wake::WakeOnLan);
+            if wakeable && context.now_ms.saturating_sub(*sent_ms) >= LEFT_BEHIND_EVERY_MS {
+                *sent_ms = context.now_ms;
+                self.actions.push(Action::Wake { node: node.clone() });
+            }
+        }
+    }
+}
