@@ -13,6 +13,8 @@ pub mod fleet;
 pub mod history;
 pub mod init;
 pub mod net;
+pub mod nut;
 pub mod power;
+pub mod reach;
 pub mod service;
 pub mod store;
