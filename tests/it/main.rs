@@ -14,6 +14,8 @@ mod full_disk;
 mod fuzz_replay;
 mod history;
 mod impostors;
+mod nut;
+mod nut_hostile;
 mod outages;
 mod properties;
 mod refused_identities;

@@ -20,6 +20,8 @@ pub mod proxy;
 pub mod settings;
 pub mod sim;
 pub mod small_disk;
+pub mod ups;
+pub mod ups_watch;
 pub mod wait;
 
 pub use agent::Agent;
@@ -33,4 +35,6 @@ pub use program::Program;
 pub use proxy::Proxy;
 pub use settings::Settings;
 pub use small_disk::SmallDisk;
+pub use ups::Ups;
+pub use ups_watch::UpsWatch;
 pub use wait::{wait_for, wait_for_within, wait_until};
