@@ -16,6 +16,7 @@ use rackhaven_proto::v1::access_client::AccessClient;
 use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
+use rackhaven_proto::v1::power_client::PowerClient;
 use rustls::ClientConfig;
 use tokio::net::UnixStream;
 use tonic::transport::Channel;
@@ -106,6 +107,11 @@ impl Connection {
     /// The nodes.
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
         FleetClient::new(self.channel.clone())
+    }
+
+    /// The supply, outages, shutdowns.
+    pub(crate) fn power(&self) -> PowerClient<Channel> {
+        PowerClient::new(self.channel.clone())
     }
 
     /// What has happened.

@@ -19,6 +19,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// Whether colours are unwanted (`NO_COLOR`, a dumb terminal).
     pub no_color: bool,
+    /// Whether the locale (`LC_ALL`, `LC_CTYPE`, `LANG`) has a character set other than UTF-8.
+    pub ascii: bool,
     /// `COLUMNS`: the width to write for where the terminal does not tell.
     pub columns: Option<usize>,
     /// In which zone people are told the time; none is the system's.
@@ -39,9 +41,28 @@ impl Environment {
             socket: Some(PathBuf::from(DEFAULT_SOCKET)).filter(|path| path.exists()),
             token: text("RACKHAVEN_TOKEN"),
             no_color: given("NO_COLOR").is_some() || text("TERM").is_some_and(|term| term == "dumb"),
+            // POSIX: the first of them that is set and not empty counts; without any it is the locale C.
+            ascii: !["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).is_some_and(|locale| is_utf8(&locale)),
             columns: text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0),
             // Looked up at first use: most commands tell no time.
             zone: None,
         }
+    }
+}
+
+/// Whether a locale such as `en_GB.UTF-8` has UTF-8.
+fn is_utf8(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_utf8;
+
+    #[test]
+    fn locales_tell_their_character_set() {
+        assert!(["en_GB.UTF-8", "C.utf8", "de_DE.utf-8@euro"].into_iter().all(is_utf8));
+        assert!(!["C", "POSIX", "en_GB.ISO-8859-1", "en_GB"].into_iter().any(is_utf8));
     }
 }

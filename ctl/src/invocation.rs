@@ -71,6 +71,12 @@ impl Invocation {
         self.console.data(&text)
     }
 
+    /// Writes lines for a person.
+    pub(crate) fn draw(&mut self, lines: String) -> Result<(), CtlError> {
+        let lines = self.page().signs(lines);
+        self.console.data(&lines)
+    }
+
     /// The screen to draw for. What goes into a pipe or a file is not cut: it may be searched.
     pub(crate) fn page(&self) -> Page {
         let wide = self.global.output == Format::Wide;
@@ -85,6 +91,7 @@ impl Invocation {
             wide,
             columns: columns.filter(|_| !wide),
             rows: None,
+            ascii: self.environment.ascii,
             colour: self.console.out_is_terminal && !self.global.no_color && !self.environment.no_color,
             zone: Zone::new(self.environment.zone.clone()),
         }

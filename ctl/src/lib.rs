@@ -16,6 +16,7 @@ mod failure;
 mod invocation;
 mod output;
 mod renewal;
+mod screen;
 mod sparkline;
 mod style;
 mod table;

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::CtlError;
-use crate::text::cut;
+use crate::text::{cut, in_ascii};
 use crate::times::Zone;
 
 /// A form of output.
@@ -29,6 +29,8 @@ pub(crate) struct Page {
     pub(crate) columns: Option<usize>,
     /// How many lines there is room for; none knows no limit.
     pub(crate) rows: Option<usize>,
+    /// Whether only ASCII may be drawn with; text from outside stays as it is.
+    pub(crate) ascii: bool,
     /// Whether to colour.
     pub(crate) colour: bool,
     /// The zone of the times.
@@ -39,6 +41,11 @@ impl Page {
     /// One line in the room that there is.
     pub(crate) fn fit(&self, line: &str) -> String {
         self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns).into_owned())
+    }
+
+    /// `drawn` in signs that the terminal has.
+    pub(crate) fn signs(&self, drawn: String) -> String {
+        if self.ascii { in_ascii(&drawn) } else { drawn }
     }
 }
 
@@ -51,7 +58,7 @@ pub(crate) trait Report: Serialize {
 /// One report in its wanted form.
 pub(crate) fn whole<R: Report>(report: &R, format: Format, page: &Page) -> Result<String, CtlError> {
     match format {
-        Format::Table | Format::Wide => Ok(report.render(page)),
+        Format::Table | Format::Wide => Ok(page.signs(report.render(page))),
         Format::Json => json(report, true),
         Format::Yaml => yaml(report),
     }
@@ -60,7 +67,7 @@ pub(crate) fn whole<R: Report>(report: &R, format: Format, page: &Page) -> Resul
 /// One of many reports: JSON in one line, YAML as a document of its own.
 pub(crate) fn one_of_many<R: Report>(report: &R, format: Format, page: &Page) -> Result<String, CtlError> {
     match format {
-        Format::Table | Format::Wide => Ok(report.render(page)),
+        Format::Table | Format::Wide => Ok(page.signs(report.render(page))),
         Format::Json => json(report, false),
         Format::Yaml => Ok(format!("---\n{}", yaml(report)?)),
     }

@@ -15,6 +15,12 @@ pub(crate) enum Style {
     Warn,
     /// Must be acted on.
     Bad,
+    /// A machine at the end of its way down.
+    Leaving,
+    /// A machine that is off, as it should be.
+    Asleep,
+    /// A machine on its way up.
+    Returning,
 }
 
 impl Style {
@@ -34,6 +40,9 @@ impl Style {
             Self::Good => "32",
             Self::Warn => "33",
             Self::Bad => "1;31",
+            Self::Leaving => "35",
+            Self::Asleep => "34",
+            Self::Returning => "36",
         };
         if !colour || code.is_empty() || text.is_empty() {
             return line.push_str(text);

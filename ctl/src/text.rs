@@ -78,6 +78,28 @@ pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
+/// `drawn` with the signs that ctl draws with in ASCII, each as wide as before; other text stays as it is.
+pub(crate) fn in_ascii(drawn: &str) -> String {
+    let plain = |c: char| match c {
+        '·' | '▂' | '▃' => '.',
+        '…' => '~',
+        '—' | '─' | '▄' => '-',
+        '→' => '>',
+        '°' => '\'',
+        '╷' => '|',
+        '╱' => '/',
+        '▁' => '_',
+        '▅' | '▒' => '=',
+        '▆' => '+',
+        '▇' => '*',
+        '█' => '#',
+        '▓' => '%',
+        '░' => ':',
+        _ => c,
+    };
+    drawn.chars().map(plain).collect()
+}
+
 /// Breaks `text` at blanks into lines of at most `columns` columns; a longer word is broken where it must be.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
@@ -112,7 +134,7 @@ fn push(lines: &mut Vec<String>, c: char, used: &mut usize, columns: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, cut, steers, width, wrap};
+    use super::{Text, cut, in_ascii, steers, width, wrap};
 
     #[test]
     fn nothing_that_steers_a_terminal_gets_through() {
@@ -139,6 +161,15 @@ mod tests {
         }
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("日本語", 4), "日…");
+    }
+
+    #[test]
+    fn drawings_keep_their_width_in_ascii() {
+        let drawn = "pi-1 ──▒▒▓▓██░░──╱╱ ╷30s · 52°C … ▁▂▃▄▅▆▇█ — a → b";
+        let plain = in_ascii(drawn);
+        assert_eq!(plain, "pi-1 --==%%##::--// |30s . 52'C ~ _..-=+*# - a > b");
+        assert!(plain.is_ascii() && width(&plain) == width(drawn));
+        assert_eq!(in_ascii("Zürich"), "Zürich");
     }
 
     #[test]

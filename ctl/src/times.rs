@@ -33,6 +33,11 @@ impl Zone {
         self.format(moment, "%m-%d %H:%M:%S")
     }
 
+    /// The time of day: `20:14:57`.
+    pub(crate) fn clock(&self, moment: &str) -> String {
+        self.format(moment, "%H:%M:%S")
+    }
+
     /// The date alone: `2026-11-21`.
     pub(crate) fn date(&self, moment: &str) -> String {
         self.format(moment, "%Y-%m-%d")
@@ -61,6 +66,7 @@ mod tests {
         assert_eq!(moment, "2026-11-21T20:14:57.25Z");
         assert_eq!(zone.full(&moment), "2026-11-21 22:14:57");
         assert_eq!(zone.brief(&moment), "11-21 22:14:57");
+        assert_eq!(zone.clock(&moment), "22:14:57");
         assert_eq!(zone.date(&moment), "2026-11-21");
         assert_eq!(rfc3339(i64::MAX), None);
     }

@@ -31,6 +31,30 @@ pub(crate) fn short_ms(ms: u64) -> String {
     short_duration(ms / 1000)
 }
 
+/// A duration for a sentence, the finer unit only while it matters: `45 s`, `2 min 10 s`, `41 min`, `3 h 5 min`.
+pub(crate) fn spoken(seconds: u64) -> String {
+    let (big, big_unit, small, small_unit) = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..600 => (MINUTE, "min", 1, "s"),
+        600..HOUR => return format!("{} min", seconds / MINUTE),
+        HOUR..172_800 => (HOUR, "h", MINUTE, "min"),
+        _ => (DAY, "d", HOUR, "h"),
+    };
+    match seconds % big / small {
+        0 => format!("{} {big_unit}", seconds / big),
+        rest => format!("{} {big_unit} {rest} {small_unit}", seconds / big),
+    }
+}
+
+/// The same for milliseconds, with tenths while they matter: `0.4 s`, `12 s`.
+pub(crate) fn spoken_ms(ms: u64) -> String {
+    match ms {
+        // 9.95 s would be shown as 10.0 s.
+        0..9_950 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ => spoken(ms.saturating_add(500) / 1000),
+    }
+}
+
 /// A difference of clocks with its sign: `+12ms`, `-3.4s`, `+40d`.
 pub(crate) fn signed_ms(ms: i64) -> String {
     let sign = if ms < 0 { '-' } else { '+' };
@@ -124,7 +148,7 @@ pub(crate) fn whole_ms(duration: Duration) -> u32 {
 mod tests {
     use std::time::Duration;
 
-    use super::{bytes, parse_duration, short_duration, signed_ms};
+    use super::{bytes, parse_duration, short_duration, signed_ms, spoken, spoken_ms};
 
     #[test]
     fn durations_stay_short() {
@@ -150,6 +174,25 @@ mod tests {
             [-5, 12, -3400, 90_000, i64::MIN].map(signed_ms),
             ["-5ms", "+12ms", "-3.4s", "+90s", "-292471208y247d"]
         );
+    }
+
+    #[test]
+    fn durations_are_spoken() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (130, "2 min 10 s"),
+            (599, "9 min 59 s"),
+            (2_479, "41 min"),
+            (3_600, "1 h"),
+            (11_100, "3 h 5 min"),
+            (273_700, "3 d 4 h"),
+        ] {
+            assert_eq!(spoken(seconds), shown);
+        }
+        assert_eq!([0, 1_249, 9_949, 9_950, 59_600].map(spoken_ms), ["0.0 s", "1.2 s", "9.9 s", "10 s", "1 min"]);
+        assert!(spoken(u64::MAX).len() < 30 && spoken_ms(u64::MAX / 2).len() < 30);
     }
 
     #[test]

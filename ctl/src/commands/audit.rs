@@ -53,7 +53,7 @@ pub(crate) async fn run(args: AuditArgs, invocation: &mut Invocation) -> Result<
     }
     if for_people {
         let lines = table(&records, &invocation.page());
-        invocation.console.data(&lines)?;
+        invocation.draw(lines)?;
     }
     if args.verify {
         invocation.console.note("The chain of hashes is whole.");

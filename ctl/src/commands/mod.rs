@@ -7,6 +7,7 @@ mod events;
 mod login;
 mod man;
 mod node;
+mod power;
 mod status;
 mod user;
 mod whoami;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// The machines: list, show, invite, rejoin, label, reboot, power off, remove
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// The supply: status, plan, drill, shutdown, abort, history
+    #[command(subcommand)]
+    Power(power::PowerCommand),
     /// What has happened in the fleet
     Events(events::EventsArgs),
     /// Who did what
@@ -51,6 +55,7 @@ impl Command {
         match self {
             Self::Status(args) => Box::pin(status::run(args, invocation)).await,
             Self::Node(command) => Box::pin(command.run(invocation)).await,
+            Self::Power(command) => Box::pin(command.run(invocation)).await,
             Self::Events(args) => Box::pin(events::run(args, invocation)).await,
             Self::Audit(args) => Box::pin(audit::run(args, invocation)).await,
             Self::Login(args) => Box::pin(login::run(args, invocation)).await,

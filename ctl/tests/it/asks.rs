@@ -6,9 +6,18 @@ use rackhaven_proto::v1::{CommandProgress, WhoAmIResponse};
 
 use crate::fleet::detail;
 use crate::harness::{Ctl, Outcome};
+use crate::rack;
 use crate::script::{Controller, Script};
 
-const HARMFUL: [&str; 4] = ["node reboot pi-1", "node poweroff pi-1", "node remove pi-1", "user revoke ann"];
+const HARMFUL: [&str; 7] = [
+    "node reboot pi-1",
+    "node poweroff pi-1",
+    "node remove pi-1",
+    "user revoke ann",
+    "power shutdown --node pi-1 --reason dust",
+    "power shutdown --stage workers --reason dust --no-follow",
+    "power drill pi-1",
+];
 
 fn progress(state: State, message: &str) -> CommandProgress {
     CommandProgress { command_id: "c1".to_owned(), state: state.into(), message: message.to_owned() }
@@ -16,7 +25,15 @@ fn progress(state: State, message: &str) -> CommandProgress {
 
 fn controller(steps: Vec<CommandProgress>) -> Controller {
     let who = WhoAmIResponse { cluster_name: "rack".to_owned(), ..WhoAmIResponse::default() };
-    Controller::new(Script { detail: detail(), who, progress: steps, ..Script::default() })
+    Controller::new(Script {
+        detail: detail(),
+        who,
+        progress: steps,
+        plan: rack::plan(),
+        // Of a shutdown and of a drill, of which each sees what it looks for.
+        timeline: [rack::drill(&["pi-1"]), rack::shutdown(&["pi-1"])].concat(),
+        ..Script::default()
+    })
 }
 
 fn perform(controller: &Controller, command: &str, prepare: impl FnOnce(Ctl) -> Ctl) -> Outcome {
@@ -27,7 +44,7 @@ fn perform(controller: &Controller, command: &str, prepare: impl FnOnce(Ctl) -> 
 
 /// Whether anything but questions reached the controller.
 fn was_done(controller: &Controller) -> bool {
-    let harmless = ["GetNodeRequest", "WhoAmIRequest"];
+    let harmless = ["GetNodeRequest", "WhoAmIRequest", "GetPowerPlanRequest"];
     controller.asked().iter().any(|asked| !harmless.iter().any(|harmless| asked.starts_with(harmless)))
 }
 

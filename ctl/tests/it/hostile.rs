@@ -4,6 +4,7 @@ use rackhaven_proto::v1::*;
 
 use crate::fleet::{degraded, detail, events};
 use crate::harness::Ctl;
+use crate::rack;
 use crate::script::{Controller, Script};
 
 /// What steers a terminal in one way or another.
@@ -40,14 +41,65 @@ fn no_form_of_output_lets_it() {
     let audit = vec![AuditRecord { target: PAINT.to_owned(), outcome: PAINT.to_owned(), ..AuditRecord::default() }];
     let progress = CommandProgress { state: 3, message: PAINT.to_owned(), command_id: PAINT.to_owned() };
 
+    let mut power = rack::storm_at(7_330_000);
+    for ups in &mut power.upses {
+        let texts = [&mut ups.name, &mut ups.status, &mut ups.problem, &mut ups.model, &mut ups.cut_command];
+        texts.into_iter().for_each(paint);
+        ups.triggers
+            .iter_mut()
+            .for_each(|trigger| [&mut trigger.name, &mut trigger.detail].into_iter().for_each(paint));
+    }
+    power.witnesses.iter_mut().for_each(|witness| paint(&mut witness.address));
+    power.warnings.push(PAINT.to_owned());
+    let painted_outage = |mut outage: Outage| {
+        [&mut outage.kind, &mut outage.cause].into_iter().for_each(paint);
+        for node in &mut outage.nodes {
+            [&mut node.name, &mut node.stage, &mut node.state].into_iter().for_each(paint);
+        }
+        for event in &mut outage.events {
+            [&mut event.node, &mut event.kind, &mut event.message].into_iter().for_each(paint);
+        }
+        outage
+    };
+    power.outage = power.outage.map(painted_outage);
+    status.power = Some(power.clone());
+    let mut plan = rack::plan();
+    for stage in &mut plan.stages {
+        paint(&mut stage.shed);
+        stage.needs.push(PAINT.to_owned());
+        stage.nodes.iter_mut().for_each(|node| paint(&mut node.wake));
+    }
+    let mut timeline = rack::shutdown(&["pi-1"]);
+    timeline.iter_mut().for_each(|event| paint(&mut event.message));
+    timeline.push(OutageEvent { kind: PAINT.to_owned(), message: PAINT.to_owned(), ..timeline[0].clone() });
+
+    let order = "power shutdown --node pi-1 --reason OK --yes";
     for form in ["table", "wide", "json", "yaml"] {
-        for command in ["status", "node list", "node show pi-1", "events", "audit", "node reboot pi-1 --yes"] {
+        for command in [
+            "status",
+            "node list",
+            "node show pi-1",
+            "events",
+            "audit",
+            "node reboot pi-1 --yes",
+            "power status",
+            "power plan",
+            "power abort",
+            "power history",
+            "power history --outage 12",
+            order,
+        ] {
             let script = Script {
                 status: status.clone(),
                 detail: detail.clone(),
                 events: vec![painted.clone()],
                 audit: audit.clone(),
                 progress: vec![progress.clone()],
+                power: power.clone(),
+                plan: plan.clone(),
+                timeline: timeline.clone(),
+                outages: rack::outages().into_iter().map(painted_outage).collect(),
+                abort: AbortPowerResponse { kept: vec![PAINT.to_owned()], coming_back: vec![PAINT.to_owned()] },
                 ..Script::default()
             };
             let served = Controller::new(script).serve(folder.path());

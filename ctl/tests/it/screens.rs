@@ -5,6 +5,7 @@ use rackhaven_proto::v1::*;
 
 use crate::fleet::{NOW_MS, degraded, detail, events, healthy};
 use crate::harness::{Ctl, both};
+use crate::rack;
 use crate::script::{Controller, Script};
 
 fn script() -> Script {
@@ -25,6 +26,10 @@ fn script() -> Script {
             cluster_id: "rh-0123456789ab".to_owned(),
             cluster_name: "rack".to_owned(),
         },
+        power: rack::storm_at(140_000),
+        plan: rack::plan(),
+        timeline: rack::shutdown(&["pi-1"]),
+        outages: rack::outages(),
         ..Script::default()
     }
 }
@@ -237,6 +242,12 @@ fn every_key_is_documented() {
         "user invite zoe --role viewer",
         "user revoke zoe --yes",
         "whoami",
+        "power status",
+        "power plan",
+        "power abort",
+        "power history",
+        "power shutdown --node pi-1 --reason test --yes",
+        "power drill pi-1 --yes",
     ] {
         let folder = tempfile::tempdir().unwrap();
         let served = Controller::new(script()).serve(folder.path());

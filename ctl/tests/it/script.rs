@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use rackhaven_proto::v1::access_server::{Access, AccessServer};
 use rackhaven_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use rackhaven_proto::v1::events_server::{Events, EventsServer};
 use rackhaven_proto::v1::fleet_server::{Fleet, FleetServer};
+use rackhaven_proto::v1::power_server::{Power, PowerServer};
 use rackhaven_proto::v1::*;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -37,11 +38,33 @@ pub(crate) struct Script {
     pub(crate) users: Vec<User>,
     pub(crate) who: WhoAmIResponse,
     pub(crate) progress: Vec<CommandProgress>,
+    pub(crate) power: PowerStatus,
+    /// Told by a watch, one after another; then the watch stays open.
+    pub(crate) changes: Vec<PowerStatus>,
+    pub(crate) plan: PowerPlan,
+    /// What a shutdown or a drill tells.
+    pub(crate) timeline: Vec<OutageEvent>,
+    /// What follows the timeline.
+    pub(crate) ending: Ending,
+    pub(crate) outages: Vec<Outage>,
+    pub(crate) abort: AbortPowerResponse,
     /// Answered to each call in place of all else.
     pub(crate) refusal: Option<(Code, &'static str)>,
     pub(crate) enrolment: Option<Issuer>,
     /// What was asked.
     pub(crate) asked: Vec<String>,
+}
+
+/// How a stream ends when it has told everything.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Ending {
+    /// In an orderly way.
+    #[default]
+    Over,
+    /// With this status.
+    Cut(Code, &'static str),
+    /// Not at all.
+    Open,
 }
 
 /// The script, shared with the test.
@@ -77,6 +100,7 @@ impl Controller {
         routes.add_service(EventsServer::new(self.clone()));
         routes.add_service(AccessServer::new(self.clone()));
         routes.add_service(EnrolmentServer::new(self.clone()));
+        routes.add_service(PowerServer::new(self.clone()));
         routes.routes()
     }
 
@@ -124,6 +148,16 @@ impl Drop for Served {
 
 fn stream<T: Send + 'static>(items: Vec<Result<T, Status>>) -> Answers<T> {
     Box::pin(tokio_stream::iter(items))
+}
+
+/// Tells `items`, and then ends as it is told to.
+fn ending<T: Send + 'static>(items: Vec<T>, ending: Ending) -> Answers<T> {
+    let told = tokio_stream::iter(items.into_iter().map(Ok));
+    match ending {
+        Ending::Over => Box::pin(told),
+        Ending::Cut(code, message) => Box::pin(told.chain(tokio_stream::once(Err(Status::new(code, message))))),
+        Ending::Open => Box::pin(told.chain(futures_util::stream::pending())),
+    }
 }
 
 #[tonic::async_trait]
@@ -225,5 +259,47 @@ impl Enrolment for Controller {
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<EnrolResponse>, Status> {
         let csr_der = request.get_ref().csr_der.clone();
         self.answer(&request, |script| script.enrolment.as_mut().unwrap()(&csr_der))?.into_inner().map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl Power for Controller {
+    type WatchStream = Answers<PowerStatus>;
+    type ShutdownStream = Answers<OutageEvent>;
+    type DrillStream = Answers<OutageEvent>;
+
+    async fn get_status(&self, request: Request<GetPowerStatusRequest>) -> Result<Response<PowerStatus>, Status> {
+        self.answer(&request, |script| script.power.clone())
+    }
+
+    async fn watch(&self, request: Request<WatchPowerRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.answer(&request, |script| ending(script.changes.clone(), Ending::Open))
+    }
+
+    async fn get_plan(&self, request: Request<GetPowerPlanRequest>) -> Result<Response<PowerPlan>, Status> {
+        self.answer(&request, |script| script.plan.clone())
+    }
+
+    async fn shutdown(&self, request: Request<PowerShutdownRequest>) -> Result<Response<Self::ShutdownStream>, Status> {
+        self.answer(&request, |script| ending(script.timeline.clone(), script.ending))
+    }
+
+    async fn drill(&self, request: Request<DrillRequest>) -> Result<Response<Self::DrillStream>, Status> {
+        self.answer(&request, |script| ending(script.timeline.clone(), script.ending))
+    }
+
+    async fn abort(&self, request: Request<AbortPowerRequest>) -> Result<Response<AbortPowerResponse>, Status> {
+        self.answer(&request, |script| script.abort.clone())
+    }
+
+    async fn list_outages(
+        &self,
+        request: Request<ListOutagesRequest>,
+    ) -> Result<Response<ListOutagesResponse>, Status> {
+        let number = request.get_ref().number;
+        self.answer(&request, |script| {
+            let meant = |outage: &&Outage| number == 0 || outage.number == number;
+            ListOutagesResponse { outages: script.outages.iter().filter(meant).cloned().collect() }
+        })
     }
 }

@@ -102,7 +102,7 @@ impl Listing {
             lines
         });
         text += &lines.line(&report.cells(&page), page.columns, page.colour);
-        invocation.console.data(&(text + "\n"))
+        invocation.draw(text + "\n")
     }
 }
 

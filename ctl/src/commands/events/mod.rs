@@ -54,7 +54,7 @@ pub(crate) async fn run(args: EventsArgs, invocation: &mut Invocation) -> Result
         invocation.console.note("No events.");
     } else if for_people {
         let lines = report::table(&events, &invocation.page());
-        invocation.console.data(&lines)?;
+        invocation.draw(lines)?;
     }
     Ok(ExitStatus::Fine)
 }

@@ -4,6 +4,7 @@ use rackhaven_proto::v1::{self, FleetStatus};
 use serde::Serialize;
 
 use crate::commands::node::NodeReport;
+use crate::commands::power::PowerReport;
 use crate::connection::Origin;
 use crate::output::as_word;
 use crate::text::Text;
@@ -21,6 +22,7 @@ pub(crate) struct StatusReport {
     pub(super) data_age_seconds: Option<f64>,
     pub(super) time: Option<String>,
     pub(super) controller: ControllerReport,
+    pub(super) power: Option<PowerReport>,
     pub(super) nodes: Vec<NodeReport>,
 }
 
@@ -54,6 +56,7 @@ impl StatusReport {
                 uptime_seconds: status.controller_uptime_ms as f64 / 1000.0,
                 certificate_expires: rfc3339_given(status.server_certificate_ends_unix_ms),
             },
+            power: status.power.map(PowerReport::new).transpose()?,
             nodes: status.nodes.into_iter().map(NodeReport::new).collect::<Result<_, _>>()?,
         })
     }
@@ -70,6 +73,10 @@ impl StatusReport {
 
     /// The same report, looked at `seconds` later.
     pub(super) fn aged(&self, seconds: f64) -> Self {
-        Self { data_age_seconds: self.data_age_seconds.map(|age| age + seconds), ..self.clone() }
+        Self {
+            data_age_seconds: self.data_age_seconds.map(|age| age + seconds),
+            power: self.power.as_ref().map(|power| power.aged(seconds)),
+            ..self.clone()
+        }
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::render::render_lost;
@@ -15,6 +14,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::{Invocation, connect};
 use crate::output::{Format, Report};
+use crate::screen::{self, Signalled, Signals};
 use crate::target::Target;
 
 /// How often the page is drawn anew while nothing comes: its ages grow.
@@ -36,14 +36,12 @@ pub(crate) async fn run(every: Duration, invocation: &mut Invocation) -> Result<
     let mut idle = Some(connection);
     let mut picture = Picture { report, fetched: now(), lost: None };
 
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut resize = listen(SignalKind::window_change())?;
+    let mut signals = Signals::listen()?;
     let mut redraw = interval(REDRAW);
     redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let on_screen = is_on_screen(invocation);
+    let on_screen = screen::is_on_screen(invocation);
     if on_screen {
-        make_room(invocation)?;
+        screen::make_room(invocation)?;
     } else {
         invocation.show_one(&picture.report)?;
     }
@@ -54,8 +52,7 @@ pub(crate) async fn run(every: Duration, invocation: &mut Invocation) -> Result<
     let mut looks = FuturesUnordered::new();
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            signalled = signals.next() => if signalled == Signalled::End { break },
             () = sleep_until(next_look), if looks.is_empty() => {
                 next_look = now() + every;
                 looks.push(look(&target, timeout, idle.take()));
@@ -68,7 +65,6 @@ pub(crate) async fn run(every: Duration, invocation: &mut Invocation) -> Result<
                 }
             }
             _ = redraw.tick(), if on_screen => {}
-            _ = resize.recv(), if on_screen => {}
         }
         if on_screen {
             draw(&picture, invocation)?;
@@ -149,35 +145,13 @@ fn tell(picture: &Picture, answered: Answered, invocation: &mut Invocation) -> R
     }
 }
 
-/// Whether the page is redrawn in place.
-fn is_on_screen(invocation: &Invocation) -> bool {
-    invocation.console.out_is_terminal && matches!(invocation.global.output, Format::Table | Format::Wide)
-}
-
-/// Scrolls what is on the screen out of the way, so that it can be looked up later.
-fn make_room(invocation: &mut Invocation) -> Result<(), CtlError> {
-    let rows = (invocation.console.size)().map_or(0, |(_, rows)| rows);
-    invocation.console.data(&"\n".repeat(rows))
-}
-
-/// Draws over the last page in one write, so that nothing flickers (ECMA-48: CUP, EL, ED). The cursor stays visible, so
-/// that no end of this program can leave it hidden.
+/// Draws what is known now.
 fn draw(picture: &Picture, invocation: &mut Invocation) -> Result<(), CtlError> {
-    let mut page = invocation.page();
-    if let Some((columns, rows)) = (invocation.console.size)() {
-        page.rows = Some(rows);
-        // Even with all columns a line must not wrap here, or the page would be higher than the screen.
-        page.columns = Some(columns);
-    }
+    let page = screen::page(invocation);
     let report = picture.report.aged(picture.fetched.elapsed().as_secs_f64());
     let text = match &picture.lost {
         None => report.render(&page),
         Some((since, reason)) => render_lost(&report, &page, since.elapsed().as_secs(), reason),
     };
-    let lines: Vec<_> = text.trim_end().lines().map(|line| format!("{line}\u{1b}[K")).collect();
-    invocation.console.data(&format!("\u{1b}[H{}\u{1b}[J", lines.join("\r\n")))
-}
-
-fn listen(kind: SignalKind) -> Result<Signal, CtlError> {
-    signal(kind).map_err(|error| CtlError::failed(format!("listening for signals: {error}")))
+    screen::draw(&text, invocation)
 }

@@ -1,0 +1,286 @@
+//! Bars under an axis, in the room that there is.
+
+use super::super::outage::{OutageNodeReport, OutageReport};
+use super::axis::{Axis, Column};
+use super::bars::{Segment, Shade, bar, quiet, shade_between};
+use crate::output::Page;
+use crate::style::Style;
+use crate::text::{cut, width};
+
+/// How wide bars are where a line has no limit.
+const FREE_COLUMNS: usize = 60;
+/// Bars narrower than this give way to nothing else.
+const LEAST_COLUMNS: usize = 12;
+/// Longest name of a node or a stage beside its bar.
+const MOST_NAME_COLUMNS: usize = 14;
+/// How wide the word for a state may be: `not confirmed` is cut, all others fit.
+const MOST_STATE_COLUMNS: usize = 12;
+/// Blanks between two parts of a row.
+const GAP: usize = 2;
+/// A drawing that grows is as long as one of these, milliseconds; later ones double.
+const LENGTHS_MS: [u64; 14] = [
+    30_000, 60_000, 90_000, 120_000, 180_000, 240_000, 300_000, 420_000, 600_000, 900_000, 1_200_000, 1_800_000,
+    2_700_000, 3_600_000,
+];
+/// A fleet in which nothing has changed for so long may be drawn without that time, milliseconds.
+const QUIET_MS: u64 = 60_000;
+
+/// Which time is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Left end of the axis, milliseconds from the outage's begin.
+    pub(crate) from_ms: u64,
+    /// Where the bars end: now, or the outage's end.
+    pub(crate) until_ms: u64,
+    /// Right end of the axis.
+    pub(crate) to_ms: u64,
+}
+
+impl Span {
+    /// All of an outage that is over.
+    pub(crate) fn whole(until_ms: u64) -> Self {
+        Self { from_ms: 0, until_ms, to_ms: until_ms }
+    }
+
+    /// An outage that goes on: from the first order on, with room for what is expected; the axis grows in steps, so
+    /// that the picture stays calm.
+    pub(crate) fn growing(outage: &OutageReport, now_ms: u64, expected_ms: u64) -> Self {
+        let bars = bars_of(outage);
+        let moments = || bars.iter().flatten().map(|segment| segment.from_ms).filter(|moment| *moment > 0);
+        let first = moments().min().unwrap_or(0);
+        let from_ms = first - first % 5000;
+        let passed = now_ms.saturating_sub(from_ms);
+        let rested =
+            quiet(&bars, from_ms, now_ms).last().filter(|(_, to)| *to == now_ms).map_or(0, |(from, to)| to - from);
+        if passed > expected_ms && rested >= QUIET_MS.max((passed - rested) / 2) {
+            return Self { from_ms, until_ms: now_ms, to_ms: now_ms };
+        }
+        let wanted = passed.max(expected_ms);
+        let double = std::iter::successors(LENGTHS_MS.last().map(|last| last * 2), |length| length.checked_mul(2));
+        let length = LENGTHS_MS.into_iter().chain(double).find(|length| *length >= wanted).unwrap_or(wanted);
+        Self { from_ms, until_ms: now_ms, to_ms: from_ms.saturating_add(length) }
+    }
+}
+
+/// The marks, a row for each node in the order of stages (at most `rows`, the busiest), and the legend.
+pub(crate) fn drawing(outage: &OutageReport, span: Span, page: &Page, rows: Option<usize>) -> Vec<String> {
+    let nodes = in_order(outage);
+    let (shown, missing) = choose(&nodes, rows.unwrap_or(usize::MAX));
+    let bars: Vec<_> = shown.iter().map(|node| bar(node.name.as_str(), &outage.events)).collect();
+    let layout = Layout::new(&shown, page);
+    let quiet = quiet(&bars_of(outage), span.from_ms, span.until_ms);
+    let axis = Axis::new(&quiet, span.from_ms, span.to_ms, layout.bar);
+    let mut lines = vec![Style::Dim.paint(&format!("{:1$}{2}", "", layout.before(), axis.marks()), page.colour)];
+    let mut stage = "";
+    for (node, bar) in shown.iter().zip(&bars) {
+        let title = if node.stage.as_str() == stage { "" } else { node.stage.as_str() };
+        stage = node.stage.as_str();
+        lines.push(layout.row(title, node, &filled(bar, &axis, span.until_ms), page));
+    }
+    if let Some(missing) = missing {
+        lines.push(Style::Dim.paint(&page.fit(&missing), page.colour));
+    }
+    lines.extend(legend(outage, &bars, page));
+    lines
+}
+
+/// The bars of all nodes.
+fn bars_of(outage: &OutageReport) -> Vec<Vec<Segment>> {
+    outage.nodes.iter().map(|node| bar(node.name.as_str(), &outage.events)).collect()
+}
+
+/// The nodes in the order in which their stages go.
+fn in_order(outage: &OutageReport) -> Vec<&OutageNodeReport> {
+    let ordered_at = |node: &OutageNodeReport| {
+        let own = outage.events.iter().filter(|event| event.node.as_ref() == Some(&node.name));
+        own.filter(|event| event.kind.as_str() == "node.ordered").map(|event| event.at_ms).min()
+    };
+    let place = |node: &OutageNodeReport| {
+        let stage = outage.nodes.iter().filter(|other| other.stage == node.stage);
+        let first = outage.nodes.iter().position(|other| other.stage == node.stage);
+        (stage.filter_map(ordered_at).min().unwrap_or(u64::MAX), first)
+    };
+    let mut nodes: Vec<_> = outage.nodes.iter().collect();
+    nodes.sort_by_key(|node| place(node));
+    nodes
+}
+
+/// The busiest where not all have room, in the old order, and what is said of the others.
+fn choose<'a>(nodes: &[&'a OutageNodeReport], rows: usize) -> (Vec<&'a OutageNodeReport>, Option<String>) {
+    if nodes.len() <= rows {
+        return (nodes.to_vec(), None);
+    }
+    let mut places: Vec<usize> = (0..nodes.len()).collect();
+    places.sort_by_key(|place| (rest(nodes[*place].state.as_str()), *place));
+    let (kept, left) = places.split_at(rows.saturating_sub(1));
+    let mut states: Vec<(&str, usize)> = Vec::new();
+    for place in left {
+        let state = nodes[*place].state.as_str();
+        match states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => states.push((state, 1)),
+        }
+    }
+    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", spaced(state))).collect();
+    let mut kept = kept.to_vec();
+    kept.sort_unstable();
+    (kept.into_iter().map(|place| nodes[place]).collect(), Some(format!("… {} more: {}", left.len(), told.join(", "))))
+}
+
+/// How little there is to see of a node: what is wrong or under way comes first.
+fn rest(state: &str) -> u8 {
+    match state {
+        "missing" => 0,
+        "ordered" | "stopping" | "powering-off" | "returning" => 1,
+        "running" => 3,
+        "off" | "back" => 2,
+        // Not known to this version.
+        _ => 1,
+    }
+}
+
+/// What one column of a bar holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    /// What the node did then.
+    Shade(Shade),
+    /// Time that is left out.
+    LeftOut,
+    /// Time that is not over.
+    ToCome,
+}
+
+/// The columns of a bar.
+fn filled(bar: &[Segment], axis: &Axis, until_ms: u64) -> Vec<Fill> {
+    let fill = |column: &Column| match *column {
+        Column::Break => Fill::LeftOut,
+        Column::Time(from, to) if from < until_ms => Fill::Shade(shade_between(bar, from, to.min(until_ms + 1))),
+        Column::Time(..) => Fill::ToCome,
+    };
+    axis.columns().iter().map(fill).collect()
+}
+
+/// How the width is shared out.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    stage: usize,
+    name: usize,
+    bar: usize,
+    state: usize,
+}
+
+impl Layout {
+    fn new(nodes: &[&OutageNodeReport], page: &Page) -> Self {
+        let widest = |text: fn(&OutageNodeReport) -> &str| {
+            nodes.iter().map(|node| width(text(node))).max().unwrap_or(0).min(MOST_NAME_COLUMNS)
+        };
+        let (stage, name) = (widest(|node| node.stage.as_str()), widest(|node| node.name.as_str()));
+        let state = MOST_STATE_COLUMNS;
+        let Some(columns) = page.columns else { return Self { stage, name, state, bar: FREE_COLUMNS } };
+        // What a narrow screen goes without, in this order.
+        let layouts = [(stage, name, state), (0, name, state), (0, name, 0), (0, 0, 0)].map(|(stage, name, state)| {
+            let layout = Self { stage, name, state, bar: 0 };
+            Self { bar: columns.saturating_sub(layout.before() + layout.after()), ..layout }
+        });
+        let [.., bare] = layouts;
+        layouts.into_iter().find(|layout| layout.bar >= LEAST_COLUMNS).unwrap_or(bare)
+    }
+
+    fn before(&self) -> usize {
+        let part = |columns: usize| if columns == 0 { 0 } else { columns + GAP };
+        part(self.stage) + part(self.name)
+    }
+
+    fn after(&self) -> usize {
+        if self.state == 0 { 0 } else { GAP + self.state }
+    }
+
+    fn row(&self, stage: &str, node: &OutageNodeReport, cells: &[Fill], page: &Page) -> String {
+        let mut line = String::new();
+        for (text, columns, style) in [(stage, self.stage, Style::Dim), (node.name.as_str(), self.name, Style::Plain)] {
+            if columns > 0 {
+                let text = cut(text, columns);
+                style.paint_into(&mut line, &text, page.colour);
+                line.extend(std::iter::repeat_n(' ', columns - width(&text) + GAP));
+            }
+        }
+        line.push_str(&painted(cells, page));
+        if self.state > 0 {
+            line.extend(std::iter::repeat_n(' ', self.bar.saturating_sub(cells.len()) + GAP));
+            let (word, style) = state(node);
+            style.paint_into(&mut line, &cut(&word, self.state), page.colour);
+        }
+        line.truncate(line.trim_end_matches(' ').len());
+        line
+    }
+}
+
+/// The cells of a bar, neighbours of one shade in one piece; what is left out and what is to come is blank or broken.
+fn painted(cells: &[Fill], page: &Page) -> String {
+    let mut line = String::new();
+    for run in cells.chunk_by(|left, right| left == right) {
+        let (sign, style) = match run.first() {
+            Some(Fill::Shade(shade)) => (shade.sign(), shade.style()),
+            Some(Fill::LeftOut) => ('╱', Style::Dim),
+            Some(Fill::ToCome) | None => (' ', Style::Plain),
+        };
+        style.paint_into(&mut line, &sign.to_string().repeat(run.len()), page.colour);
+    }
+    line
+}
+
+/// What a node does now, in a word: its step where it has one.
+fn state(node: &OutageNodeReport) -> (String, Style) {
+    let style = match node.state.as_str() {
+        "running" => Style::Dim,
+        "ordered" | "stopping" => Style::Warn,
+        "powering-off" => Style::Leaving,
+        "off" => Style::Asleep,
+        "missing" => Style::Bad,
+        "returning" => Style::Returning,
+        "back" => Style::Good,
+        _ => Style::Plain,
+    };
+    match (node.state.as_str(), node.step) {
+        ("ordered" | "stopping", Some(step)) => (step.to_string(), style),
+        (word, _) => (spaced(word), style),
+    }
+}
+
+/// A word of several parts for people.
+fn spaced(word: &str) -> String {
+    word.replace('-', " ")
+}
+
+/// What the shades mean: those of a shutdown in any case, so that the legend stays where it is, and what went wrong if it
+/// did.
+fn legend(outage: &OutageReport, bars: &[Vec<Segment>], page: &Page) -> Vec<String> {
+    let seen = |shade: Shade| bars.iter().flatten().any(|segment| segment.shade == shade);
+    let told = |shade: Shade| match shade {
+        Shade::Running | Shade::Stopping => true,
+        Shade::PoweringOff | Shade::Off | Shade::Returning => !outage.is_drill(),
+        // Without colours it looks as one that runs.
+        Shade::Back => page.colour && seen(shade),
+        Shade::Missing | Shade::Failed => seen(shade),
+    };
+    let mut line = String::new();
+    let mut used = 0;
+    let mut lines = Vec::new();
+    for shade in Shade::ALL.into_iter().filter(|shade| told(*shade)) {
+        let text = format!("{} {}", shade.sign(), shade.word());
+        if used > 0 && page.columns.is_some_and(|columns| used + GAP + width(&text) > columns) {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        if used > 0 {
+            line.push_str("  ");
+            used += GAP;
+        }
+        shade.style().paint_into(&mut line, &shade.sign().to_string(), page.colour);
+        line.push(' ');
+        line.push_str(shade.word());
+        used += width(&text);
+    }
+    lines.push(line);
+    lines
+}
