@@ -18,3 +18,5 @@ pub mod power;
 pub mod reach;
 pub mod service;
 pub mod store;
+pub mod wake;
+pub mod witness;
