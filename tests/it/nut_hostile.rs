@@ -69,7 +69,7 @@ async fn whatever_a_server_does_it_is_told_within_bounds() {
     let answers = |text: &str| Peer::Answers(text.to_owned());
     let endless = format!("BEGIN LIST CMD ups\n{}", "CMD ups beeper.mute\n".repeat(5000));
     let long = format!("OK {}\n", "x".repeat(100_000));
-    for (peer, told) in [
+    let told = [
         (Peer::Silent, "no answer to LIST CMD within 2 s"),
         (answers("OK\nOK\n"), "the server answered LIST CMD with something else: \"OK\""),
         (Peer::Dribbling, "no answer to LIST CMD within 2 s"),
@@ -89,9 +89,9 @@ async fn whatever_a_server_does_it_is_told_within_bounds() {
             answers("ERR ACCESS-DENIED\n"),
             "LIST VAR was refused: ACCESS-DENIED (the server allows this address or user nothing)",
         ),
-    ] {
-        assert_eq!(reason(peer, TlsMode::Off).await, told);
-    }
+    ]
+    .map(|(peer, told)| async move { assert_eq!(reason(peer, TlsMode::Off).await, told) });
+    futures_util::future::join_all(told).await;
 }
 
 #[tokio::test]

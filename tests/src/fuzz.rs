@@ -1,6 +1,7 @@
 //! Entry points for fuzzing: all that reads bytes from outside. Whatever comes, nothing panics, and what is taken means
 //! the same when it is written down and read again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::path::Path;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use prost::Message;
 use rackhaven_controller::enrolment::{Asked, decide};
 use rackhaven_controller::fleet::{Reading, node_problems};
 use rackhaven_controller::history::{MinuteSum, point};
+use rackhaven_controller::nut::{Answer, MAX_LINE_BYTES, Request, UpsReading};
 use rackhaven_controller::store::{TokenPurpose, TokenRow};
 use rackhaven_pki::{
     Authority, CertificateInfo, Credentials, Identity, PrivateKey, SecretHash, Token, TokenId, durable, sha256,
@@ -44,6 +46,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("configuration", configuration),
     ("state_file", state_file),
     ("kernel_file", kernel_file),
+    ("nut_answer", nut_answer),
+    ("nut_request", nut_request),
 ];
 
 /// A moment for what needs one: 2026-01-01, milliseconds since 1970-01-01 UTC.
@@ -191,9 +195,9 @@ pub fn user_request(data: &[u8]) {
     }
 }
 
-fn labels(map: std::collections::BTreeMap<String, String>) {
+fn labels(map: BTreeMap<String, String>) {
     if let Ok(labels) = Labels::try_from(map.clone()) {
-        assert_eq!(std::collections::BTreeMap::from(&labels), map);
+        assert_eq!(BTreeMap::from(&labels), map);
     }
 }
 
@@ -277,6 +281,45 @@ pub fn state_file(data: &[u8]) {
 /// What the kernel prints.
 pub fn kernel_file(data: &[u8]) {
     rackhaven_agent::host::linux::parse::every_format(data);
+}
+
+/// What a NUT server says, line by line, and the reading that comes of it.
+pub fn nut_answer(data: &[u8]) {
+    let (mut vars, mut commands, mut settable) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    for line in String::from_utf8_lossy(data).split('\n') {
+        let Ok(answer) = Answer::parse(line) else { continue };
+        let again = answer.to_string();
+        assert!(!again.chars().any(char::is_control), "a control character got through from {line:?}");
+        // Escaped, a line may become too long.
+        if again.len() <= MAX_LINE_BYTES {
+            assert_eq!(Answer::parse(&again).as_ref(), Ok(&answer), "from {line:?}");
+        }
+        match answer {
+            Answer::Var(_, name, value) => drop(vars.insert(name, value)),
+            Answer::Cmd(_, name) => drop(commands.insert(name)),
+            Answer::Rw(_, name, _) => drop(settable.insert(name)),
+            _ => {}
+        }
+    }
+    if let Some(reading) = UpsReading::from_vars(&vars, &commands, &settable) {
+        assert_ne!(reading.runtime_s, Some(0));
+        let percents = [reading.charge_percent, reading.charge_low_percent];
+        assert!(percents.into_iter().flatten().all(|percent| (0.0..=100.0).contains(&percent)));
+        let kept = serde_json::to_vec(&reading).map(|json| serde_json::from_slice(&json).ok());
+        assert!(kept.is_ok_and(|kept| kept == Some(reading)));
+    }
+}
+
+/// What a NUT client asks of the facade, line by line.
+pub fn nut_request(data: &[u8]) {
+    for line in String::from_utf8_lossy(data).split('\n') {
+        let Ok(request) = Request::parse(line) else { continue };
+        let again = request.to_string();
+        assert!(!again.chars().any(char::is_control), "a control character got through from {line:?}");
+        if again.len() <= MAX_LINE_BYTES {
+            assert_eq!(Request::parse(&again), Ok(request), "from {line:?}");
+        }
+    }
 }
 
 /// What is taken is shown so that it is taken again, as the same.

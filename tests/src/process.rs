@@ -18,7 +18,7 @@ const SHOWN_LINES: usize = 60;
 
 /// A command that dies with the thread that runs the story, in a process group of its own.
 #[expect(clippy::disallowed_methods, reason = "the one place where the harness starts a child")]
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.process_group(0).stdin(Stdio::null());
     // What the one who runs the tests has set must not change what they find.
@@ -40,7 +40,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 ///
 /// # Errors
 /// When it cannot be started, or does not end.
-pub(crate) async fn run_to_end(command: Command) -> anyhow::Result<Outcome> {
+pub async fn run_to_end(command: Command) -> anyhow::Result<Outcome> {
     let mut command = tokio::process::Command::from(command);
     let running = command.kill_on_drop(true).output();
     let done = tokio::time::timeout(PATIENCE, running).await.context("it does not end")?.context("starting it")?;
@@ -63,7 +63,7 @@ impl Daemon {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         let (output, log) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
         let child = command
             .stdout(append(&output)?)

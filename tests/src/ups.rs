@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::address;
-use crate::process::{Daemon, command};
+use crate::process::{Daemon, command, run_to_end};
 use crate::wait::wait_until;
 
 /// Where distributions put NUT's programs. Those in `/sbin` are wrappers that do nothing on a machine without UPS.
@@ -265,6 +265,11 @@ impl Ups {
     }
 }
 
+/// Whether `upsd.users` lets this user command.
+pub(crate) fn may_command(user: &str, password: &str) -> bool {
+    USERS.iter().any(|(name, own, more)| (*name, *own) == (user, password) && more.contains("instcmds"))
+}
+
 /// One of NUT's programs.
 ///
 /// # Errors
@@ -278,4 +283,13 @@ pub fn nut_command(program: &str) -> anyhow::Result<Command> {
         Some(path) => Ok(command(path)),
         None => bail!("{program} is not installed; packaging/install-missing nut-server nut-client"),
     }
+}
+
+/// Installs a module of Python into `folder`; where it then is. None where Python, pip or PyPI is out of reach.
+pub async fn python_module(requirement: &str, folder: &Path) -> Option<PathBuf> {
+    let target = folder.join("python");
+    let mut pip = command("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&target).arg(requirement);
+    let installed = run_to_end(pip).await.ok()?;
+    (installed.code == Some(0)).then_some(target)
 }
