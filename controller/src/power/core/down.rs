@@ -4,6 +4,7 @@ use rackhaven_proto::model::{NodeName, Severity, ShutdownOrder};
 
 use super::state::{Cut, Direction, Kind, Phase, StageTrack};
 use super::supply::RackSupply;
+use super::up::AWAY_MS;
 use super::{Action, Context, Core};
 use crate::power::policy::{Shed, Stage};
 
@@ -19,25 +20,24 @@ impl Core {
             let is_masters = master
                 .as_ref()
                 .is_some_and(|master| context.roster.members.get(master).is_some_and(|member| member.stage == index));
-            let shed = self.shed_now(context, stage);
-            if shed {
+            if self.shed_now(context, stage) {
                 self.add_to_goal(context, index);
             }
             if !self.stage_has_goers(context, index) && !self.clients_go(stage) {
                 continue;
             }
-            let begun = self.stage(stage).is_some();
-            if !begun && self.may_begin(context, index) && (!is_masters || self.cut_is_dealt_with(context)) {
+            let may_order = self.may_begin(context, index) && (!is_masters || self.master_may_go(context));
+            if self.stage(stage).is_none() && may_order {
                 self.begin_stage(context, index, stage);
             }
             if self.stage(stage).is_some() {
-                self.order_stage(context, index, stage);
+                self.order_stage(context, index, stage, may_order);
                 self.end_stage(context, index, stage);
             }
         }
         if master.is_none() && self.all_settled(context) {
             // Nobody is left to wait for: the UPS may cut what is on it.
-            let _ = self.cut_is_dealt_with(context);
+            let _ = self.master_may_go(context);
         }
     }
 
@@ -85,18 +85,27 @@ impl Core {
             && (0..context.roster.stages.len()).all(|index| self.stage_settled(context, index))
     }
 
-    /// Whether a stage's own trigger has come.
-    fn shed_now(&self, context: &Context<'_>, stage: &Stage) -> bool {
-        let Some(shed) = stage.shed.filter(|_| self.state.supply == RackSupply::Battery) else { return false };
-        let Shed { charge_percent, time_ms, runtime_ms } = shed;
-        let spent_ms = context.now_ms.saturating_sub(self.state.supply_since_ms);
-        if spent_ms < context.policy.hold_ms || self.state.outage.as_ref().is_none_or(|it| it.kind != Kind::Mains) {
+    /// Whether a stage's own trigger has come, and has held.
+    fn shed_now(&mut self, context: &Context<'_>, stage: &Stage) -> bool {
+        let Some(shed) = stage.shed.filter(|_| self.state.supply == RackSupply::Battery) else {
+            self.shed_since_ms.remove(&stage.name);
+            return false;
+        };
+        if self.state.outage.as_ref().is_none_or(|outage| outage.kind != Kind::Mains || outage.no_shed) {
             return false;
         }
+        let Shed { charge_percent, time_ms, runtime_ms } = shed;
+        let spent_ms = context.now_ms.saturating_sub(self.state.supply_since_ms);
         let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
-        charge_percent.zip(charge).is_some_and(|(level, charge)| charge <= level)
+        let reason = charge_percent.zip(charge).is_some_and(|(level, charge)| charge <= level)
             || time_ms.is_some_and(|limit| spent_ms >= limit)
-            || runtime_ms.zip(self.runtime_left_ms(context)).is_some_and(|(level, left)| left <= level)
+            || runtime_ms.zip(self.runtime_left_ms(context)).is_some_and(|(level, left)| left <= level);
+        if !reason {
+            self.shed_since_ms.remove(&stage.name);
+            return false;
+        }
+        let since_ms = *self.shed_since_ms.entry(stage.name.clone()).or_insert(context.now_ms);
+        context.now_ms.saturating_sub(since_ms) >= context.policy.hold_ms
     }
 
     fn add_to_goal(&mut self, context: &Context<'_>, index: usize) {
@@ -120,7 +129,9 @@ impl Core {
         if outage.direction == Direction::Watching {
             return true;
         }
-        if outage.relief_since_ms.is_some() && outage.kind == Kind::Mains && !outage.finish {
+        // A UPS that was told will cut, whatever mains does.
+        let will_cut = matches!(outage.cut, Cut::Wanted { .. } | Cut::Told { .. });
+        if outage.relief_since_ms.is_some() && outage.kind == Kind::Mains && !outage.finish && !will_cut {
             return false;
         }
         let before_ended = (0..index).all(|earlier| self.stage_settled(context, earlier));
@@ -143,28 +154,34 @@ impl Core {
     }
 
     /// Orders whoever of a begun stage still runs, says it again to whom has not answered, gives up whom has not gone.
-    fn order_stage(&mut self, context: &Context<'_>, index: usize, stage: &Stage) {
-        let now_ms = context.now_ms;
+    fn order_stage(&mut self, context: &Context<'_>, index: usize, stage: &Stage, may_order: bool) {
         let cap_ms = stage.cap_ms.unwrap_or(u64::MAX).min(context.policy.cap_ms());
         for node in self.goers(context, index) {
             match self.phase(&node) {
-                Some(Phase::Running) => self.order(context, &node),
-                Some(Phase::Ordered) => {
-                    let due = self.track(&node).is_some_and(|track| now_ms.saturating_sub(track.sent_ms) >= AGAIN_MS);
-                    if due && self.present.contains_key(&node) {
-                        self.send_order(context, &node);
-                    }
-                    self.give_up_at(context, &node, cap_ms);
-                }
-                Some(Phase::Stopping | Phase::PoweringOff | Phase::Aborting) => self.give_up_at(context, &node, cap_ms),
+                // A stage that was begun for one of its nodes has not begun for the others.
+                Some(Phase::Running) if may_order || self.goes_first(&node) => self.order(context, &node),
+                Some(phase) if phase.going() || phase == Phase::Aborting => self.see_through(context, &node, cap_ms),
                 _ => {}
             }
         }
     }
 
-    fn give_up_at(&mut self, context: &Context<'_>, node: &NodeName, cap_ms: u64) {
+    /// Whether a node goes in an outage before the rest does: its stage is shed, somebody asked, or it began by itself.
+    fn goes_first(&self, node: &NodeName) -> bool {
+        let Some(outage) = &self.state.outage else { return false };
+        outage.kind == Kind::Mains && outage.goal.contains(node) && outage.relief_since_ms.is_none()
+    }
+
+    /// Says it again to a node on its way down, and gives it up at its cap.
+    pub(super) fn see_through(&mut self, context: &Context<'_>, node: &NodeName, cap_ms: u64) {
         let Some(track) = self.track(node) else { return };
-        if context.now_ms.saturating_sub(track.ordered_ms) < cap_ms {
+        let (phase, sent_ms) = (track.phase, track.sent_ms);
+        let since_ms = if phase == Phase::Aborting { track.since_ms } else { track.ordered_ms };
+        let due = context.now_ms.saturating_sub(sent_ms) >= AGAIN_MS;
+        if phase == Phase::Ordered && due && self.present.contains_key(node) {
+            self.send_order(context, node);
+        }
+        if context.now_ms.saturating_sub(since_ms) < cap_ms {
             return;
         }
         self.set_phase(node, Phase::Missing, context.now_ms);
@@ -174,10 +191,10 @@ impl Core {
 
     /// Gives a node a new order.
     fn order(&mut self, context: &Context<'_>, node: &NodeName) {
-        let boot_id = self.present.get(node).cloned().unwrap_or_default();
+        let boot_id = self.present.get(node).cloned();
         let Some(outage) = &mut self.state.outage else { return };
         let drill = outage.kind == Kind::Drill;
-        let attempt = outage.nodes.get(node).map_or(1, |track| track.attempt + 1);
+        let attempt = outage.nodes.get(node).map_or(1, |track| track.attempt.saturating_add(1));
         let Ok(id) = outage.order_id(attempt) else { return };
         let Some(track) = outage.nodes.get_mut(node) else { return };
         track.attempt = attempt;
@@ -185,9 +202,10 @@ impl Core {
         track.began_ms = None;
         track.ordered_ms = context.now_ms;
         track.power_off_ms = None;
-        track.boot_id = boot_id;
+        track.boot_id = boot_id.unwrap_or_else(|| track.boot_id.clone());
         track.step = None;
         track.steps_ended = 0;
+        (track.wakes, track.given_up, track.failed) = (0, false, false);
         self.set_phase(node, Phase::Ordered, context.now_ms);
         if !drill {
             self.state.held.insert(node.clone());
@@ -236,22 +254,29 @@ impl Core {
     }
 
     /// Sees to it that the UPSes are told to cut the load before the master goes; whether that is done, or not to be.
-    fn cut_is_dealt_with(&mut self, context: &Context<'_>) -> bool {
+    /// With mains back the master goes only if the UPS will cut: nothing else would bring it back.
+    fn master_may_go(&mut self, context: &Context<'_>) -> bool {
         let Some(outage) = &self.state.outage else { return true };
-        if outage.kind != Kind::Mains || self.direction() != Some(Direction::Down) {
+        if outage.kind != Kind::Mains || outage.direction != Direction::Down {
             return true;
         }
+        let finish = outage.finish;
         match outage.cut {
-            Cut::Told { .. } | Cut::Failed => true,
+            Cut::Told { .. } => true,
+            Cut::Failed => !finish,
             Cut::Wanted { at_ms, .. } if context.now_ms.saturating_sub(at_ms) >= CUT_ANSWER_MS => {
                 self.cut_ended(context, false, "no answer from the UPS".to_owned());
-                true
+                !finish
             }
             Cut::Wanted { .. } => false,
-            // With mains back, and nothing that needs a power cycle, there is nothing to cut.
             Cut::Not => {
+                let master = context.roster.master().filter(|master| !self.present.contains_key(*master));
+                if master.is_some_and(|master| self.away_ms(context, master) < AWAY_MS) {
+                    // It could not be told to go.
+                    return false;
+                }
                 let delays = self.state.upses.iter().filter_map(|ups| self.cut_delay_s(context, ups));
-                let Some(delay_s) = delays.max().filter(|_| self.can_cut(context)) else { return true };
+                let Some(delay_s) = delays.max().filter(|_| self.can_cut(context)) else { return !finish };
                 if let Some(outage) = &mut self.state.outage {
                     outage.cut = Cut::Wanted { at_ms: context.now_ms, delay_s };
                     self.dirty = true;

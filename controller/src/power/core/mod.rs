@@ -2,6 +2,7 @@
 //! no clock, no I/O, no randomness. The driver keeps [`State`] on the disk before it performs what came out.
 
 mod down;
+mod event;
 pub mod learnt;
 mod plan;
 mod progress;
@@ -16,161 +17,14 @@ mod golden;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rackhaven_proto::model::{NodeName, OrderId, Severity, ShutdownOrder, ShutdownProgress};
+use rackhaven_proto::model::{NodeName, Severity};
 
+pub use event::{Action, Context, Event};
 pub use requests::{Aborted, Refused, Targets};
-use state::{Direction, Kind, Outage, Phase, State, Track};
-use supply::{Cause, Observation, UpsTrack};
+use state::{Direction, Kind, Once, Outage, Phase, State, Track};
+use supply::UpsTrack;
 
-use super::policy::{Policy, Roster};
-
-/// What the core is told with each step besides the event.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// What the admin decided.
-    pub policy: &'a Policy,
-    /// The nodes and stages.
-    pub roster: &'a Roster,
-    /// The core's time: milliseconds that never jump and go on across restarts.
-    pub now_ms: u64,
-    /// Wall clock, milliseconds since 1970-01-01 UTC; for people and for the ids of orders.
-    pub wall_ms: i64,
-}
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The controller has started with the state of an earlier run.
-    Restarted {
-        /// Whether its host has not been off since.
-        same_boot: bool,
-    },
-    /// A UPS was read.
-    Read {
-        /// Which, in the configuration's order.
-        ups: usize,
-        /// What it said.
-        seen: Observation,
-    },
-    /// A UPS cannot be read.
-    Lost {
-        /// Which.
-        ups: usize,
-    },
-    /// Whether there are witnesses of mains and all of them are silent.
-    Witnesses {
-        /// All of them.
-        silent: bool,
-    },
-    /// A node has opened a session.
-    NodeUp {
-        /// Which.
-        node: NodeName,
-        /// Its boot.
-        boot_id: String,
-    },
-    /// A node's session has ended.
-    NodeGone {
-        /// Which.
-        node: NodeName,
-    },
-    /// A node without a session answers nothing else either.
-    NodeSilent {
-        /// Which.
-        node: NodeName,
-    },
-    /// A node tells how far it is.
-    Progress {
-        /// Which.
-        node: NodeName,
-        /// How far.
-        progress: ShutdownProgress,
-    },
-    /// The NUT clients of a stage have all logged out, or some have logged in.
-    Clients {
-        /// The stage's name.
-        stage: String,
-        /// Whether some are there.
-        present: bool,
-    },
-    /// Whether at least one UPS took the command to cut.
-    CutEnded {
-        /// One did.
-        told: bool,
-        /// For a person.
-        message: String,
-    },
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Send a node its order.
-    Order {
-        /// Which.
-        node: NodeName,
-        /// What.
-        order: ShutdownOrder,
-    },
-    /// Tell a node to end an order.
-    Abort {
-        /// Which.
-        node: NodeName,
-        /// The order.
-        order_id: OrderId,
-    },
-    /// Drain a node and say so to it.
-    Drain {
-        /// Which.
-        node: NodeName,
-        /// For the answer.
-        order_id: OrderId,
-    },
-    /// Make a node's workloads welcome again.
-    Uncordon {
-        /// Which.
-        node: NodeName,
-    },
-    /// Wake a node.
-    Wake {
-        /// Which.
-        node: NodeName,
-    },
-    /// Tell the UPSes that can to cut the load and to bring it back with mains.
-    Cut {
-        /// Between the command and the cut, seconds.
-        delay_s: u32,
-    },
-    /// Write a line into the timeline, and tell it as an event.
-    Tell {
-        /// Of which outage; 0 for none.
-        outage: u64,
-        /// About whom; none for the fleet.
-        node: Option<NodeName>,
-        /// A stable word.
-        kind: &'static str,
-        /// How much it matters.
-        severity: Severity,
-        /// For a person.
-        message: String,
-    },
-    /// An outage has begun.
-    Begun {
-        /// Its number.
-        number: u64,
-        /// What it is.
-        kind: Kind,
-    },
-    /// An outage has ended.
-    Ended {
-        /// Its number.
-        number: u64,
-        /// Why nodes went down, if they did.
-        cause: Option<Cause>,
-    },
-}
+use super::policy::Policy;
 
 /// The core with what it need not remember.
 #[derive(Debug, Clone)]
@@ -178,8 +32,14 @@ pub struct Core {
     state: State,
     /// Nodes with a session, and their boots.
     present: BTreeMap<NodeName, String>,
+    /// Since when the others have none. Whoever is not in it has had none since this run began.
+    away_since_ms: BTreeMap<NodeName, u64>,
+    /// When this run began.
+    begun_ms: u64,
     /// Stages with NUT clients that are logged in.
     clients: BTreeSet<String>,
+    /// Since when stages have a reason to be shed.
+    shed_since_ms: BTreeMap<String, u64>,
     /// Whether the state on the disk is no longer the state.
     dirty: bool,
     actions: Vec<Action>,
@@ -189,7 +49,16 @@ impl Core {
     /// Goes on from a state.
     pub fn new(mut state: State, policy: &Policy, now_ms: u64) -> Self {
         state.upses.resize(policy.ups_count, UpsTrack::new(now_ms));
-        Self { state, present: BTreeMap::new(), clients: BTreeSet::new(), dirty: true, actions: Vec::new() }
+        Self {
+            state,
+            present: BTreeMap::new(),
+            away_since_ms: BTreeMap::new(),
+            begun_ms: now_ms,
+            clients: BTreeSet::new(),
+            shed_since_ms: BTreeMap::new(),
+            dirty: true,
+            actions: Vec::new(),
+        }
     }
 
     /// What is to be remembered.
@@ -209,6 +78,10 @@ impl Core {
 
     /// Takes in what happened; what is to be done, once the state is on the disk.
     pub fn step(&mut self, context: &Context<'_>, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+        let mut events = events.into_iter().peekable();
+        if !matches!(events.peek(), Some(Event::Restarted { .. })) {
+            self.forget_once();
+        }
         for event in events {
             self.take_in(context, event);
         }
@@ -241,7 +114,11 @@ impl Core {
                 }
             }
             Event::NodeUp { node, boot_id } => self.node_up(context, node, boot_id),
-            Event::NodeGone { node } => drop(self.present.remove(&node)),
+            Event::NodeGone { node } => {
+                if self.present.remove(&node).is_some() {
+                    self.away_since_ms.insert(node, now_ms);
+                }
+            }
             Event::NodeSilent { node } => self.node_silent(context, &node),
             Event::Progress { node, progress } => self.progress(context, &node, &progress),
             Event::Clients { stage, present } => {
@@ -259,11 +136,23 @@ impl Core {
     /// Nodes past their point of no return without a session: does anything else there still answer?
     pub fn to_probe(&self) -> Vec<NodeName> {
         let Some(outage) = &self.state.outage else { return Vec::new() };
-        let fading = outage
-            .nodes
-            .iter()
-            .filter(|(node, track)| track.phase == Phase::PoweringOff && !self.present.contains_key(*node));
+        let fading =
+            outage.nodes.iter().filter(|(node, track)| track.fades(outage) && !self.present.contains_key(*node));
         fading.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// What the step before asked for has been done: the driver performs one step's actions before it takes the next.
+    fn forget_once(&mut self) {
+        self.dirty |= !self.state.once.is_empty();
+        self.state.once.clear();
+    }
+
+    /// How long a node has had no session.
+    fn away_ms(&self, context: &Context<'_>, node: &NodeName) -> u64 {
+        if self.present.contains_key(node) {
+            return 0;
+        }
+        context.now_ms.saturating_sub(self.away_since_ms.get(node).copied().unwrap_or(self.begun_ms))
     }
 
     /// The stages whose NUT clients are to go.
@@ -309,9 +198,9 @@ impl Core {
     fn open(&mut self, context: &Context<'_>, kind: Kind, direction: Direction) {
         let now_ms = context.now_ms;
         let number = self.state.next_number;
-        self.state.next_number += 1;
+        self.state.next_number = number.saturating_add(1);
         let members = context.roster.members.keys();
-        let nodes = members.map(|node| (node.clone(), Track::new(self.present.contains_key(node), now_ms))).collect();
+        let nodes = members.map(|node| (node.clone(), Track::new(self.present.get(node), now_ms))).collect();
         self.state.outage = Some(Outage {
             number,
             kind,
@@ -328,7 +217,9 @@ impl Core {
             dark: false,
             finish: false,
             cut: state::Cut::Not,
+            no_shed: false,
         });
+        self.shed_since_ms.clear();
         self.dirty = true;
         self.actions.push(Action::Begun { number, kind });
     }
@@ -337,7 +228,9 @@ impl Core {
     fn close(&mut self, severity: Severity, message: impl Into<String>) {
         self.tell(None, "outage.ended", severity, message);
         if let Some(outage) = self.state.outage.take() {
-            self.actions.push(Action::Ended { number: outage.number, cause: outage.cause });
+            let (number, cause) = (outage.number, outage.cause);
+            self.state.once.push(Once::Ended { number, cause: cause.clone() });
+            self.actions.push(Action::Ended { number, cause });
             self.dirty = true;
         }
     }

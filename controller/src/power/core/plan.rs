@@ -112,7 +112,7 @@ impl Core {
         let (track, member) = outage.nodes.get(node).zip(context.roster.members.get(node))?;
         let (attempt, begin_ms) = match track.phase {
             Phase::Running | Phase::Absent | Phase::Back | Phase::Returning => {
-                (track.attempt + 1, *begins.get(member.stage)?)
+                (track.attempt.saturating_add(1), *begins.get(member.stage)?)
             }
             Phase::Ordered if outage.order_id(track.attempt).ok() == track.order => (track.attempt, 0),
             _ => return None,

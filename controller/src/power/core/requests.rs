@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rackhaven_proto::model::{NodeName, Severity};
 
-use super::state::{Cut, Direction, Kind, Phase};
+use super::state::{Cut, Direction, Kind, Phase, Track};
 use super::supply::Cause;
 use super::{Action, Context, Core};
 
@@ -117,7 +117,8 @@ impl Core {
     /// When nothing goes on, or the UPS will cut the load.
     pub fn abort(&mut self, context: &Context<'_>) -> Result<Aborted, Refused> {
         let Some(outage) = &self.state.outage else { return Err(Refused::NothingToAbort) };
-        if outage.direction != Direction::Down && !outage.nodes.values().any(|track| track.phase == Phase::Stopping) {
+        let told = |track: &Track| matches!(track.phase, Phase::Ordered | Phase::Stopping);
+        if outage.direction != Direction::Down && !outage.nodes.values().any(told) {
             return Err(Refused::NothingToAbort);
         }
         if matches!(outage.cut, Cut::Wanted { .. } | Cut::Told { .. }) {
@@ -128,11 +129,32 @@ impl Core {
             .iter()
             .filter(|(_, track)| !matches!(track.phase, Phase::Absent | Phase::Running | Phase::Back))
             .partition(|(_, track)| track.phase.gone());
-        let names = |list: Vec<(&NodeName, &super::Track)>| list.into_iter().map(|(node, _)| node.clone()).collect();
+        let names = |list: Vec<(&NodeName, &Track)>| list.into_iter().map(|(node, _)| node.clone()).collect();
         let (kept, gone) = (names(kept), names(gone));
-        self.set_direction(Direction::Up, context.now_ms);
+        if outage.kind == Kind::Mains && self.state.supply.drains() {
+            self.stay_on_battery(context);
+        } else {
+            self.set_direction(Direction::Up, context.now_ms);
+        }
         self.tell(None, "outage.trigger", Severity::Warning, "aborted: who has not gone stays");
         self.advance(context);
         Ok(Aborted { kept, coming_back: gone, actions: std::mem::take(&mut self.actions) })
+    }
+
+    /// Nobody goes any more until a trigger has held anew, and no stage is shed.
+    fn stay_on_battery(&mut self, context: &Context<'_>) {
+        let now_ms = context.now_ms;
+        self.state.upses.iter_mut().for_each(|ups| ups.doubt(now_ms));
+        let Some(outage) = &mut self.state.outage else { return };
+        outage.no_shed = true;
+        outage.nodes.values_mut().filter(|track| track.phase.going()).for_each(|track| track.keep_off = false);
+        outage.watch_anew();
+        let told = outage.nodes.iter().filter(|(_, track)| matches!(track.phase, Phase::Ordered | Phase::Stopping));
+        let told: Vec<NodeName> = told.map(|(node, _)| node.clone()).collect();
+        self.set_direction(Direction::Watching, now_ms);
+        for node in told {
+            self.set_phase(&node, Phase::Aborting, now_ms);
+            self.send_abort(context, &node);
+        }
     }
 }

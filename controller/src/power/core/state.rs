@@ -31,6 +31,25 @@ pub struct State {
     pub held: BTreeSet<NodeName>,
     /// Nodes that had not come back when their outage was over, and when they were sent a wake-up last.
     pub to_wake: BTreeMap<NodeName, u64>,
+    /// Nodes that were asked to be drained, and have not been made welcome since.
+    pub cordoned: BTreeSet<NodeName>,
+    /// What the last step asked for once only: done again if the controller was killed before it was done.
+    pub once: Vec<Once>,
+}
+
+/// What is asked for once, and must not be lost in a crash. Doing it twice is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Once {
+    /// Make a node's workloads welcome again.
+    Uncordon(NodeName),
+    /// Write down that an outage has ended.
+    Ended {
+        /// Its number.
+        number: u64,
+        /// Why nodes went down, if they did.
+        cause: Option<Cause>,
+    },
 }
 
 impl State {
@@ -46,6 +65,8 @@ impl State {
             learnt: BTreeMap::new(),
             held: BTreeSet::new(),
             to_wake: BTreeMap::new(),
+            cordoned: BTreeSet::new(),
+            once: Vec::new(),
         }
     }
 }
@@ -119,6 +140,8 @@ pub struct Outage {
     pub finish: bool,
     /// Whether the UPSes were told to cut the load.
     pub cut: Cut,
+    /// Somebody ended it on battery: no stage is shed any more.
+    pub no_shed: bool,
 }
 
 /// One stage on its way down.
@@ -201,6 +224,11 @@ impl Phase {
         matches!(self, Self::Absent | Self::Off | Self::Missing)
     }
 
+    /// Whether it has been told to go, and may not have gone yet.
+    pub fn going(self) -> bool {
+        matches!(self, Self::Ordered | Self::Stopping | Self::PoweringOff)
+    }
+
     /// Whether it may be off.
     pub fn gone(self) -> bool {
         matches!(self, Self::PoweringOff | Self::Off | Self::Missing)
@@ -225,7 +253,7 @@ pub struct Track {
     pub ordered_ms: u64,
     /// When it passed its point of no return.
     pub power_off_ms: Option<u64>,
-    /// The boot in which it was ordered.
+    /// The boot in which it was last seen to run.
     pub boot_id: String,
     /// The step it is in.
     pub step: Option<StepKind>,
@@ -241,20 +269,22 @@ pub struct Track {
     pub sent_ms: u64,
     /// It was told that somebody must switch it on.
     pub given_up: bool,
+    /// It could not be switched off; that was told.
+    pub failed: bool,
 }
 
 impl Track {
-    /// A node at the beginning.
-    pub fn new(present: bool, now_ms: u64) -> Self {
+    /// A node at the beginning, with its boot if it has a session.
+    pub fn new(boot_id: Option<&String>, now_ms: u64) -> Self {
         Self {
-            phase: if present { Phase::Running } else { Phase::Absent },
+            phase: if boot_id.is_some() { Phase::Running } else { Phase::Absent },
             since_ms: now_ms,
             attempt: 0,
             order: None,
             began_ms: None,
             ordered_ms: 0,
             power_off_ms: None,
-            boot_id: String::new(),
+            boot_id: boot_id.cloned().unwrap_or_default(),
             step: None,
             steps_ended: 0,
             was_gone: false,
@@ -262,7 +292,16 @@ impl Track {
             wakes: 0,
             sent_ms: 0,
             given_up: false,
+            failed: false,
         }
+    }
+}
+
+impl Track {
+    /// Whether it is to be watched for silence: it switches itself off, and may have been given up meanwhile.
+    pub fn fades(&self, outage: &Outage) -> bool {
+        let given_up = self.phase == Phase::Missing && outage.direction != Direction::Up;
+        self.phase == Phase::PoweringOff || (given_up && self.power_off_ms.is_some())
     }
 }
 
@@ -275,6 +314,21 @@ impl Outage {
     pub fn order_id(&self, attempt: u32) -> Result<OrderId, Invalid> {
         let word = if self.kind == Kind::Drill { "drill" } else { "outage" };
         format!("{word}-{}-{attempt}-{:x}", self.number, self.begun_wall_ms.unsigned_abs()).parse()
+    }
+
+    /// Whether a node may have gone for it: in a loss of mains each may have, by itself.
+    pub fn concerns(&self, node: &NodeName) -> bool {
+        self.kind == Kind::Mains || self.goes(node)
+    }
+
+    /// Nobody is to go yet, or any more.
+    pub fn watch_anew(&mut self) {
+        self.everything = false;
+        let taken_down = self.nodes.iter().filter(|(_, track)| track.keep_off && track.phase.going());
+        self.goal = taken_down.map(|(node, _)| node.clone()).collect();
+        self.stages.clear();
+        self.finish = false;
+        self.cut = Cut::Not;
     }
 
     /// Whether a node is to go.

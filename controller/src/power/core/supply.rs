@@ -137,16 +137,17 @@ impl UpsTrack {
 
     /// It was read.
     pub fn read(&mut self, seen: Observation, now_ms: u64) {
+        self.forced = seen.forced;
+        self.forced_seen &= seen.forced;
         let feed = match seen {
             // A calibration runs on battery on purpose, with mains there.
             Observation { calibrating: true, .. } => Feed::Mains,
             Observation { on_battery: true, .. } => Feed::Battery,
             Observation { on_line: true, .. } => Feed::Mains,
-            _ => Feed::Unknown,
+            // It says neither: as good as not read.
+            _ => return self.lost(now_ms),
         };
         self.set_feed(feed, now_ms);
-        self.forced = seen.forced;
-        self.forced_seen &= seen.forced;
         let low = feed == Feed::Battery && seen.low && !self.tests_itself(&seen, now_ms);
         self.low_since_ms = low.then(|| self.low_since_ms.unwrap_or(now_ms));
         self.last = Some(seen);
@@ -162,6 +163,18 @@ impl UpsTrack {
         if self.feed != Feed::Battery {
             self.set_feed(Feed::Unknown, now_ms);
         }
+    }
+
+    /// Its host was off: what it said is over, but for a force that was acted on and may still stand.
+    pub fn forget(&mut self, now_ms: u64) {
+        *self = Self { forced: self.forced, forced_seen: self.forced_seen, ..Self::new(now_ms) };
+    }
+
+    /// A low battery, a low charge and a short runtime are to be told for some time anew.
+    pub fn doubt(&mut self, now_ms: u64) {
+        self.low_since_ms = self.low_since_ms.map(|_| now_ms);
+        self.charge_since_ms = None;
+        self.budget_since_ms = None;
     }
 
     fn set_feed(&mut self, feed: Feed, now_ms: u64) {

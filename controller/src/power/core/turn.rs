@@ -2,9 +2,10 @@
 
 use rackhaven_proto::model::{NodeName, Severity};
 
-use super::state::{Cut, Direction, Kind, Outage, Phase};
+use super::state::{Cut, Direction, Kind, Once, Outage, Phase, Track};
 use super::supply::{Cause, RackSupply, UpsTrack, rack_supply};
-use super::{Context, Core};
+use super::up::AWAY_MS;
+use super::{Action, Context, Core};
 use crate::power::policy::Wake;
 
 /// After the UPS was to cut the load, so long is waited for that before mains counts again, milliseconds.
@@ -24,12 +25,16 @@ impl Core {
         }
         self.abort_again(context);
         self.release_held(context);
+        self.uncordon(context);
         self.end_if_over(context);
         self.wake_left_behind(context);
     }
 
     fn judge_supply(&mut self, context: &Context<'_>) {
         if context.policy.ups_count == 0 {
+            // There may have been one, and what it said last counts no more.
+            self.dirty |= self.state.supply != RackSupply::Unknown;
+            self.state.supply = RackSupply::Unknown;
             return;
         }
         let silent = self
@@ -78,10 +83,11 @@ impl Core {
 
     /// Whether the supply is as good again as it was before the outage.
     fn relieved(&self, context: &Context<'_>) -> bool {
-        let dark = self.state.outage.as_ref().is_some_and(|outage| outage.dark);
+        // Who has turned back did so on good grounds: a UPS that can't be read then does not undo that.
+        let known = |outage: &Outage| outage.dark || outage.direction == Direction::Up || context.policy.ups_count == 0;
         let good = match self.state.supply {
             RackSupply::Mains => true,
-            RackSupply::Unknown => dark,
+            RackSupply::Unknown => self.state.outage.as_ref().is_some_and(known),
             RackSupply::Battery | RackSupply::Dark => false,
         };
         good && !self.forced_still(context)
@@ -104,7 +110,13 @@ impl Core {
             self.begin_outage(context);
         }
         let relieved = self.relieved(context);
+        let supply = self.state.supply;
         let Some(outage) = &mut self.state.outage else { return };
+        match supply {
+            RackSupply::Dark => outage.dark = true,
+            RackSupply::Battery => outage.dark = false,
+            RackSupply::Mains | RackSupply::Unknown => {}
+        }
         if relieved != outage.relief_since_ms.is_some() {
             outage.relief_since_ms = relieved.then_some(now_ms);
             self.dirty = true;
@@ -112,7 +124,7 @@ impl Core {
         if outage.kind != Kind::Mains {
             return;
         }
-        if outage.direction == Direction::Up && drains {
+        if outage.direction == Direction::Up && (drains || forced) {
             self.mains_fails_again(context);
         }
         if let Some(cause) = cause {
@@ -134,24 +146,23 @@ impl Core {
         let before = outage.clone();
         self.close(Severity::Warning, "given up: mains has failed");
         self.begin_outage(context);
-        if before.kind != Kind::Manual {
-            return;
-        }
-        // Whom somebody is taking down goes on down under its old order, and is not brought back.
-        let Some(outage) = &mut self.state.outage else { return };
         for (node, old) in before.nodes.clone().into_iter().filter(|(node, _)| before.goes(node)) {
-            let going = matches!(old.phase, Phase::Ordered | Phase::Stopping) || old.phase.gone();
-            if let Some(track) = outage.nodes.get_mut(&node).filter(|_| going) {
-                *track = super::state::Track { keep_off: true, attempt: 0, ..old };
+            let Some(order_id) = old.order.clone().filter(|_| old.phase.going() || old.phase.gone()) else { continue };
+            if before.kind == Kind::Drill {
+                self.actions.push(Action::Abort { node, order_id });
+                continue;
+            }
+            // Whom somebody is taking down goes on down under its old order, and is not brought back.
+            let Some(outage) = &mut self.state.outage else { return };
+            if let Some(track) = outage.nodes.get_mut(&node) {
+                *track = Track { keep_off: true, attempt: 0, ..old };
+                outage.goal.insert(node);
             }
         }
     }
 
     fn begin_outage(&mut self, context: &Context<'_>) {
         self.open(context, Kind::Mains, Direction::Watching);
-        if let Some(outage) = &mut self.state.outage {
-            outage.dark = self.state.supply == RackSupply::Dark;
-        }
         let message = match self.state.supply {
             RackSupply::Battery => "mains has failed: the rack is on battery",
             RackSupply::Dark => "the UPS cannot be read and no witness of mains answers: taken for a loss of mains",
@@ -166,12 +177,12 @@ impl Core {
         if !outage.nodes.values().any(|track| track.was_gone && !track.phase.gone()) {
             self.tell(None, "outage.on-battery", Severity::Critical, "mains has failed again");
             let Some(outage) = &mut self.state.outage else { return };
-            outage.everything = false;
-            outage.goal.clear();
-            outage.stages.clear();
-            outage.finish = false;
-            for track in outage.nodes.values_mut().filter(|track| track.phase == Phase::Back) {
-                track.phase = Phase::Running;
+            outage.watch_anew();
+            for track in outage.nodes.values_mut() {
+                (track.wakes, track.given_up) = (0, false);
+                if track.phase == Phase::Back {
+                    track.phase = Phase::Running;
+                }
             }
             self.set_direction(Direction::Watching, context.now_ms);
             return;
@@ -179,10 +190,13 @@ impl Core {
         let before = outage.clone();
         self.close(Severity::Critical, "mains has failed again before all were back");
         self.begin_outage(context);
-        let Some(Outage { nodes, .. }) = &mut self.state.outage else { return };
+        let Some(Outage { nodes, goal, .. }) = &mut self.state.outage else { return };
         for (node, old) in before.nodes {
-            if let Some(track) = nodes.get_mut(&node).filter(|_| old.phase.gone() || old.phase == Phase::Aborting) {
-                *track = super::state::Track { wakes: 0, given_up: false, attempt: 0, ..old };
+            let stays = !old.phase.gone() && !old.phase.going() && old.phase != Phase::Aborting;
+            let Some(track) = nodes.get_mut(&node).filter(|_| !stays) else { continue };
+            *track = Track { wakes: 0, given_up: false, attempt: 0, ..old };
+            if track.keep_off && track.phase.going() {
+                goal.insert(node);
             }
         }
     }
@@ -197,6 +211,7 @@ impl Core {
             return;
         }
         outage.everything = true;
+        outage.no_shed = false;
         outage.cause = Some(cause.clone());
         self.set_direction(Direction::Down, context.now_ms);
         self.tell(None, "outage.trigger", Severity::Critical, format!("shutting down: {cause}"));
@@ -213,10 +228,16 @@ impl Core {
                     return;
                 }
             }
-            Cut::Failed if outage.finish => {}
-            Cut::Not | Cut::Failed => {
+            Cut::Failed => {}
+            Cut::Not if outage.finish => {
+                if self.can_cut(context) {
+                    return;
+                }
+                self.tell(None, "ups.cut", Severity::Critical, "the UPS cannot be told to cut the load any more");
+            }
+            Cut::Not => {
                 let stuck = self.stuck(context);
-                if !outage.finish && outage.everything && !stuck.is_empty() && self.can_cut(context) {
+                if outage.everything && !stuck.is_empty() && self.can_cut(context) {
                     let names = stuck.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let message = format!(
                         "mains is back, but only a power cycle brings back {names}: the shutdown goes on to its end, \
@@ -227,8 +248,6 @@ impl Core {
                         self.dirty = true;
                     }
                     self.tell(None, "outage.trigger", Severity::Warning, message);
-                }
-                if self.state.outage.as_ref().is_some_and(|outage| outage.finish) {
                     return;
                 }
             }
@@ -245,18 +264,22 @@ impl Core {
         stuck.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Whether a UPS can cut the load, late enough for the master, and bring it back.
+    /// Whether a UPS can cut the load, late enough for the master, and bring it back. A master that cannot be told to
+    /// go before would lose its power while it runs.
     pub(super) fn can_cut(&self, context: &Context<'_>) -> bool {
         context.policy.cut
             && context.roster.host_safe
+            && context.roster.master().is_none_or(|master| self.away_ms(context, master) < AWAY_MS)
             && self.state.upses.iter().any(|ups| self.cut_delay_s(context, ups).is_some())
     }
 
-    /// After how many seconds a UPS would cut: late enough for the master, by what was learnt of it, and some more.
+    /// After how many seconds a UPS would cut: late enough for the master, by what was learnt of it, and some more, and
+    /// for all that are still on their way.
     pub fn cut_delay_s(&self, context: &Context<'_>, ups: &UpsTrack) -> Option<u32> {
         let cut = ups.last?.cut?;
         let master_ms = context.roster.master().map_or(0, |master| self.expected_ms(context, master).0);
-        let need_s = u32::try_from(master_ms.saturating_mul(5) / 4 / 1000).unwrap_or(u32::MAX).saturating_add(15);
+        let need_ms = (master_ms.saturating_mul(5) / 4).max(self.others_need_ms(context));
+        let need_s = u32::try_from(need_ms / 1000).unwrap_or(u32::MAX).saturating_add(15);
         match cut.delay_s {
             Some(delay_s) if delay_s >= need_s => Some(delay_s),
             _ if cut.settable => Some(need_s),
@@ -264,21 +287,42 @@ impl Core {
         }
     }
 
+    /// In how long the last of those that are on their way will be given up, milliseconds.
+    fn others_need_ms(&self, context: &Context<'_>) -> u64 {
+        let Some(outage) = &self.state.outage else { return 0 };
+        let is_master = |node: &NodeName| context.roster.members.get(node).is_some_and(|member| member.master);
+        let going = outage.nodes.iter().filter(|(node, track)| track.phase.going() && !is_master(node));
+        let left =
+            |track: &Track| track.ordered_ms.saturating_add(context.policy.cap_ms()).saturating_sub(context.now_ms);
+        going.map(|(_, track)| left(track)).max().unwrap_or(0)
+    }
+
     pub(super) fn restarted(&mut self, context: &Context<'_>, same_boot: bool) {
         let now_ms = context.now_ms;
         self.present.clear();
+        self.away_since_ms.clear();
+        self.begun_ms = now_ms;
+        for once in self.state.once.clone() {
+            self.actions.push(match once {
+                Once::Uncordon(node) => Action::Uncordon { node },
+                Once::Ended { number, cause } => Action::Ended { number, cause },
+            });
+        }
         if !same_boot {
             // The host was off: whatever the UPSes said then is over.
-            self.state.upses.iter_mut().for_each(|ups| *ups = UpsTrack::new(now_ms));
+            self.state.upses.iter_mut().for_each(|ups| ups.forget(now_ms));
             self.state.witnesses_silent_since_ms = None;
             self.state.supply = RackSupply::Unknown;
             self.state.supply_since_ms = now_ms;
         }
         self.dirty = true;
         let Some(outage) = &mut self.state.outage else { return };
-        let kind = outage.kind;
+        let (kind, number) = (outage.kind, outage.number);
+        // What was to be done at once may not have been done.
+        self.actions.push(Action::Begun { number, kind });
         if let (Cut::Wanted { delay_s, .. }, true) = (outage.cut, same_boot) {
-            self.actions.push(super::Action::Cut { delay_s });
+            outage.cut = Cut::Wanted { at_ms: now_ms, delay_s };
+            self.actions.push(Action::Cut { delay_s });
         }
         if !same_boot && kind == Kind::Mains && outage.direction == Direction::Down {
             // The master was the last: what was not off has lost its power with it, or will say so.

@@ -3,10 +3,13 @@
 use rackhaven_proto::model::{NodeName, Severity};
 
 use super::down::AGAIN_MS;
-use super::state::{Direction, Kind, Phase};
+use super::state::{Direction, Kind, Once, Outage, Phase, Track};
+use super::supply::RackSupply;
 use super::{Action, Context, Core};
 use crate::power::policy::{Need, Wake};
 
+/// Whoever has had no session for so long, milliseconds, may have gone: nodes dial again within half of it.
+pub(super) const AWAY_MS: u64 = 30_000;
 /// Between two wake-ups of one node: first often, then at this pace, milliseconds.
 const WAKE_EVERY_MS: (u64, u64) = (5000, 30_000);
 /// The pace for those that did not come back in time, milliseconds.
@@ -16,14 +19,18 @@ const FIRST_WAKES: u32 = 12;
 
 impl Core {
     pub(super) fn come_up(&mut self, context: &Context<'_>) {
-        let nodes: Vec<NodeName> = match &self.state.outage {
-            Some(outage) => {
-                outage.nodes.iter().filter(|(_, track)| !track.keep_off).map(|(node, _)| node.clone()).collect()
-            }
-            None => return,
-        };
-        for node in &nodes {
+        let Some(outage) = &self.state.outage else { return };
+        let cap_ms = context.policy.cap_ms();
+        let nodes: Vec<(NodeName, bool, bool)> = outage
+            .nodes
+            .iter()
+            .filter(|(node, _)| context.roster.members.contains_key(*node))
+            .map(|(node, track)| (node.clone(), track.keep_off, outage.concerns(node)))
+            .collect();
+        for (node, keep_off, concerned) in &nodes {
             match self.phase(node) {
+                Some(phase) if *keep_off && phase.going() => self.see_through(context, node, cap_ms),
+                _ if *keep_off => {}
                 Some(Phase::Ordered | Phase::Stopping) => {
                     self.set_phase(node, Phase::Aborting, context.now_ms);
                     self.send_abort(context, node);
@@ -34,8 +41,15 @@ impl Core {
                     self.send_abort(context, node);
                 }
                 // Out of reach, it may have gone by itself, or may yet.
-                Some(Phase::Running | Phase::Back | Phase::Returning) if !self.present.contains_key(node) => {
+                Some(Phase::Running | Phase::Back | Phase::Returning)
+                    if *concerned && self.away_ms(context, node) >= AWAY_MS =>
+                {
                     self.set_phase(node, Phase::Missing, context.now_ms);
+                }
+                // Nothing takes it down any more.
+                Some(Phase::PoweringOff) if self.has_failed(node) && self.present.contains_key(node) => {
+                    self.set_phase(node, Phase::Aborting, context.now_ms);
+                    self.send_abort(context, node);
                 }
                 Some(Phase::PoweringOff) => self.lose_at_cap(context, node),
                 Some(Phase::Aborting) if !self.present.contains_key(node) => self.lose_at_cap(context, node),
@@ -45,6 +59,10 @@ impl Core {
         if self.may_wake(context) {
             self.wake_stages(context);
         }
+    }
+
+    fn has_failed(&self, node: &NodeName) -> bool {
+        self.state.outage.as_ref().and_then(|outage| outage.nodes.get(node)).is_some_and(|track| track.failed)
     }
 
     fn lose_at_cap(&mut self, context: &Context<'_>, node: &NodeName) {
@@ -90,6 +108,10 @@ impl Core {
         let stable_ms = context.now_ms.saturating_sub(since);
         if stable_ms < context.policy.mains_stable_ms {
             return false;
+        }
+        if self.state.supply == RackSupply::Unknown && !outage.dark {
+            // Nothing tells that there is mains, but that the rack still runs.
+            return stable_ms >= context.policy.restore_wait_ms;
         }
         let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
         let charged = context.policy.restore_charge_percent.zip(charge).is_none_or(|(floor, charge)| charge >= floor);
@@ -139,7 +161,7 @@ impl Core {
         let every_ms = if track.wakes < FIRST_WAKES { WAKE_EVERY_MS.0 } else { WAKE_EVERY_MS.1 };
         if wake == Wake::WakeOnLan && now_ms.saturating_sub(track.sent_ms) >= every_ms {
             track.sent_ms = now_ms;
-            track.wakes += 1;
+            track.wakes = track.wakes.saturating_add(1);
             self.actions.push(Action::Wake { node: node.clone() });
         }
         let Some(track) = self.track(node) else { return false };
@@ -163,12 +185,36 @@ impl Core {
         for node in ready {
             self.state.held.remove(&node);
             self.dirty = true;
-            let returning = self.phase(&node) == Some(Phase::Returning);
-            if returning {
+            if self.phase(&node) == Some(Phase::Returning) {
                 self.set_phase(&node, Phase::Back, context.now_ms);
-                self.actions.push(Action::Uncordon { node: node.clone() });
                 self.tell(Some(&node), "node.back", Severity::Info, format!("{node} is back"));
             }
+        }
+    }
+
+    /// Makes workloads welcome again on nodes that were drained for us and stay.
+    pub(super) fn uncordon(&mut self, context: &Context<'_>) {
+        let members = &context.roster.members;
+        let stays =
+            |node: &&NodeName| self.present.contains_key(*node) && !self.state.held.contains(*node) && self.stays(node);
+        let gone = self.state.cordoned.iter().filter(|node| !members.is_empty() && !members.contains_key(*node));
+        let ready: Vec<NodeName> = self.state.cordoned.iter().filter(stays).chain(gone).cloned().collect();
+        for node in ready {
+            if self.state.cordoned.remove(&node) {
+                self.dirty = true;
+                self.state.once.push(Once::Uncordon(node.clone()));
+                self.actions.push(Action::Uncordon { node });
+            }
+        }
+    }
+
+    /// Whether a node is up and has nothing of its way down before it.
+    fn stays(&self, node: &NodeName) -> bool {
+        let Some(outage) = &self.state.outage else { return true };
+        match outage.nodes.get(node).map(|track| track.phase) {
+            None | Some(Phase::Returning | Phase::Back) => true,
+            Some(Phase::Running) => outage.direction != Direction::Down || !outage.goes(node),
+            _ => false,
         }
     }
 
@@ -176,11 +222,7 @@ impl Core {
         if !self.present.contains_key(node) {
             return false;
         }
-        let here = match self.phase(node) {
-            None | Some(Phase::Returning | Phase::Back) => true,
-            Some(Phase::Running) => self.direction() != Some(Direction::Down),
-            _ => false,
-        };
+        let here = self.stays(node);
         let Some(member) = context.roster.members.get(node).filter(|_| here) else { return here };
         let Some(stage) = context.roster.stages.get(member.stage) else { return true };
         stage.needs.iter().all(|need| match need {
@@ -197,13 +239,13 @@ impl Core {
     /// Ends what is over.
     pub(super) fn end_if_over(&mut self, context: &Context<'_>) {
         let Some(outage) = &self.state.outage else { return };
-        let goers = || outage.nodes.iter().filter(|(node, _)| outage.goes(node)).map(|(_, track)| track);
+        if context.roster.members.is_empty() {
+            return;
+        }
+        let known = || outage.nodes.iter().filter(|(node, _)| context.roster.members.contains_key(*node));
+        let goers = || known().filter(|(node, _)| outage.goes(node)).map(|(_, track)| track);
         let over = match (outage.direction, outage.kind) {
-            // Whom the outage found off, it leaves so.
-            (Direction::Up, _) => outage.nodes.values().filter(|track| !track.keep_off).all(|track| {
-                matches!(track.phase, Phase::Absent | Phase::Running | Phase::Back)
-                    || (track.given_up && track.phase.gone())
-            }),
+            (Direction::Up, _) => known().all(|(node, track)| self.is_done_with(context, outage, node, track)),
             (Direction::Down, Kind::Manual) => goers().all(|track| track.phase.settled()),
             (Direction::Down, Kind::Drill) => goers().all(|track| track.phase.settled() || track.phase == Phase::Back),
             (Direction::Down | Direction::Watching, _) => false,
@@ -212,22 +254,45 @@ impl Core {
             return;
         }
         let took_s = context.now_ms.saturating_sub(outage.begun_ms) / 1000;
-        let left = outage.nodes.values().filter(|track| track.phase.gone() && !track.keep_off).count();
+        let left = known().filter(|(_, track)| track.phase.gone() && !track.keep_off).count();
+        let waiting: Vec<&str> =
+            known().filter(|(_, track)| track.phase == Phase::Returning).map(|(node, _)| node.as_str()).collect();
         let (severity, message) = match (outage.kind, outage.direction) {
             (Kind::Manual, Direction::Down) => (Severity::Info, format!("down after {took_s} s, as asked")),
             (Kind::Drill, _) => (Severity::Info, format!("the drill is over after {took_s} s")),
             _ if left > 0 => (Severity::Critical, format!("over after {took_s} s; {left} not back")),
+            _ if !waiting.is_empty() => {
+                let names = waiting.join(", ");
+                (Severity::Warning, format!("over after {took_s} s; what K3s needs is not there on {names}"))
+            }
             _ => (Severity::Info, format!("over after {took_s} s; all are up")),
         };
         let lost: Vec<NodeName> = match outage.direction {
             Direction::Up => {
-                let lost = outage.nodes.iter().filter(|(_, track)| track.phase.gone() && !track.keep_off);
+                let lost = known().filter(|(_, track)| track.phase.gone() && !track.keep_off);
                 lost.map(|(node, _)| node.clone()).collect()
             }
             Direction::Down | Direction::Watching => Vec::new(),
         };
         self.state.to_wake.extend(lost.into_iter().map(|node| (node, context.now_ms)));
         self.close(severity, message);
+    }
+
+    /// Whether nothing more is to be waited for from a node on the way up. Whom the outage found off, it leaves so.
+    fn is_done_with(&self, context: &Context<'_>, outage: &Outage, node: &NodeName, track: &Track) -> bool {
+        if track.keep_off {
+            return !track.phase.going();
+        }
+        match track.phase {
+            Phase::Absent => true,
+            Phase::Running | Phase::Back => self.present.contains_key(node) || !outage.concerns(node),
+            // What K3s needs may never come; it is held for as long as that takes.
+            Phase::Returning => {
+                self.present.contains_key(node)
+                    && context.now_ms.saturating_sub(track.since_ms) >= context.policy.return_wait_ms
+            }
+            phase => track.given_up && phase.gone(),
+        }
     }
 
     /// After an outage: whom it left behind is woken for as long as it takes, at a slow pace.
