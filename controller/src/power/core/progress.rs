@@ -166,7 +166,7 @@ impl Core {
         let alone = progress.alone && matches!(phase, Phase::Running | Phase::Absent) && direction != Direction::Up;
         let open = matches!(progress.state, ProgressState::Running | ProgressState::PoweringOff);
         let goes = leaves(progress) && outage.kind != Kind::Drill;
-        if !goes && !(next && alone && open) {
+        if !(goes || next && alone && open) {
             return false;
         }
         let attempt = if next { attempt.saturating_add(1) } else { attempt };
