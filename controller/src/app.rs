@@ -26,6 +26,8 @@ use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
 use crate::init::{StateFiles, issue_server, read_authority, read_cluster};
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
+use crate::power::config::PowerConfig;
+use crate::power::{self, Power};
 use crate::service;
 use crate::store::{History, Store, StoreError};
 
@@ -43,6 +45,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// The state folder.
     pub state: PathBuf,
+    /// Where the id of this boot is read.
+    pub boot_id: PathBuf,
 }
 
 /// Reads the configuration; a file that is not there means all defaults.
@@ -51,6 +55,14 @@ pub struct Paths {
 /// When it cannot be used.
 pub fn read_config(path: &Path) -> anyhow::Result<Config> {
     Ok(read_toml::<RawConfig, Config>(path, true)?)
+}
+
+/// The id of this boot; empty if it cannot be read, and then every start counts as one after a boot.
+fn read_boot_id(path: &Path) -> String {
+    std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_else(|error| {
+        tracing::error!(path = %path.display(), %error, "the boot's id cannot be read");
+        String::new()
+    })
 }
 
 /// Runs until told to stop.
@@ -65,7 +77,14 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     raise_file_limit();
     let clock = Arc::new(Clock::start());
     let (store, restored) = open_store(&paths.state)?;
-    let core = Arc::new(assemble(&files, cluster, config, Arc::clone(&clock), store).await?);
+    let boot_id = read_boot_id(&paths.boot_id);
+    let power = power::start(&paths.state, &config.power, &clock, &store, boot_id).await?;
+    let complaint = power.complaint.clone();
+    let (power, drive) = power.split();
+    let core = Arc::new(assemble(&files, cluster, config, Arc::clone(&clock), store, power).await?);
+    if let Some(complaint) = complaint {
+        core.events.observe(&clock, None, "state.damaged", Severity::Critical, complaint).await;
+    }
     if let Some(message) = restored {
         core.events.observe(&clock, None, "store.restored", Severity::Critical, message).await;
     }
@@ -88,6 +107,12 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         }
     }
     tasks.spawn(watch_nodes(Arc::clone(&core)));
+    let driven = power::drive(Arc::clone(&core), drive);
+    tasks.spawn(async move {
+        if let Err(error) = driven.await {
+            tracing::error!("power is not driven any more: {error:#}");
+        }
+    });
     tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
     let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -150,6 +175,7 @@ async fn assemble(
     config: Config,
     clock: Arc<Clock>,
     store: Store,
+    power: Power,
 ) -> anyhow::Result<Core> {
     let authority = read_authority(files, &cluster)?;
     let (nodes, users) = (store.nodes().await?, store.users().await?);
@@ -179,6 +205,7 @@ async fn assemble(
         config: ArcSwap::from_pointee(config),
         clock,
         store,
+        power,
         history,
         authority,
         cluster,
@@ -319,17 +346,31 @@ async fn reload(core: &Core, paths: &Paths) {
         ("listen", old.listen != fresh.listen),
         ("socket", old.socket != fresh.socket),
         ("history", old.history != fresh.history),
+        ("power.ups, power.witnesses, power.facade", needs_restart(&old.power, &fresh.power)),
         ("log", old.log != fresh.log),
         ("limits.enrolments_per_minute", old.limits.enrolments_per_minute != fresh.limits.enrolments_per_minute),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} was changed; this takes a restart");
     }
+    let mut fresh = fresh;
+    if needs_restart(&old.power, &fresh.power) {
+        // The core counts UPSes and witnesses by their places.
+        let (upses, witnesses) = (old.power.upses.clone(), old.power.witnesses.clone());
+        fresh.power = PowerConfig { upses, witnesses, ..fresh.power };
+        fresh.power.policy.ups_count = old.power.policy.ups_count;
+        fresh.power.policy.minimum_supplies = old.power.policy.minimum_supplies;
+    }
     core.config.store(Arc::new(fresh));
     for outbox in core.registry.outboxes() {
         outbox.try_send(Body::Settings(service::settings(core)));
     }
     tracing::info!("configuration reloaded");
+}
+
+/// Whether what listens or is listened to has changed.
+fn needs_restart(old: &PowerConfig, new: &PowerConfig) -> bool {
+    old.upses != new.upses || old.witnesses != new.witnesses || old.facade != new.facade
 }
 
 /// Each session takes a file descriptor: as many as the system allows.

@@ -29,6 +29,14 @@ impl Clock {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Milliseconds since the host booted. Never jumps, and goes on across restarts of the controller.
+    pub fn boot_ms(&self) -> u64 {
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
+            let (seconds, nanos) = (time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs());
+            seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+        })
+    }
+
     /// Tells of a moment that has certainly passed, milliseconds since 1970-01-01 UTC.
     pub fn has_passed(&self, wall_ms: i64) {
         self.floor_unix_s.fetch_max(wall_ms / 1000, Ordering::Relaxed);

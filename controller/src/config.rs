@@ -8,6 +8,8 @@ use rackhaven_proto::daemon::LogSettings;
 use rackhaven_proto::model::Endpoint;
 use serde::Deserialize;
 
+use crate::power::config::{PowerConfig, RawPower};
+
 /// Seconds of a day.
 const DAY_S: u64 = 24 * 3600;
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// Bounds against floods.
     pub limits: LimitConfig,
+    /// UPSes, stages, and what happens when mains fails.
+    pub power: PowerConfig,
     /// The log.
     pub log: LogSettings,
 }
@@ -95,6 +99,8 @@ pub struct RawConfig {
     history: RawHistory,
     #[serde(default)]
     limits: RawLimits,
+    #[serde(default)]
+    power: RawPower,
     #[serde(default)]
     log: LogSettings,
 }
@@ -228,6 +234,7 @@ impl TryFrom<RawConfig> for Config {
                     100_000,
                 )?,
             },
+            power: raw.power.try_into()?,
             log: raw.log,
         })
     }
@@ -262,7 +269,7 @@ mod tests {
         for (text, message) in [
             (
                 "lisen = 'x'",
-                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `log`; did you mean `listen`?",
+                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `power`, `log`; did you mean `listen`?",
             ),
             ("listen = 'x'", "controller.toml: listen: \"x\" is not ADDRESS:PORT, such as [::]:7443"),
             ("listen = []", "controller.toml: listen: names no address"),

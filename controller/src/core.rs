@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
 use crate::net::{Connections, Denials};
+use crate::power::Power;
 use crate::store::{AuditEntry, History, MinuteRow, Store};
 
 /// The cluster's names.
@@ -43,6 +44,8 @@ pub struct Core {
     pub events: Events,
     /// What was ordered.
     pub commands: Commands,
+    /// The supply, and what follows from it.
+    pub power: Power,
     /// Open connections, by who holds them.
     pub connections: Connections,
     /// Refused calls, on their way into the audit log.

@@ -38,6 +38,9 @@ enum Command {
     Run {
         #[command(flatten)]
         paths: PathFlags,
+        /// Where the id of this boot is read: for containers, which do not get a new one with a restart
+        #[arg(long, value_name = "FILE", default_value = "/proc/sys/kernel/random/boot_id", hide_short_help = true)]
+        boot_id_file: PathBuf,
     },
     /// Check the configuration file and say what is wrong with it
     CheckConfig {
@@ -80,10 +83,10 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             println!("then: ctl --context-file {} status", paths.state_dir.join("admin.context").display());
             Ok(())
         }
-        Command::Run { paths } => {
+        Command::Run { paths, boot_id_file } => {
             let config = read_config(&paths.config)?;
             start_logging(&config.log)?;
-            runtime.block_on(run(Paths { config: paths.config, state: paths.state_dir }, config))
+            runtime.block_on(run(Paths { config: paths.config, state: paths.state_dir, boot_id: boot_id_file }, config))
         }
         Command::CheckConfig { paths } => {
             std::fs::metadata(&paths.config)

@@ -198,7 +198,7 @@ mod tests {
     fn what_changes_something_is_not_for_viewers() {
         for (method, requirement) in METHODS {
             let verb = method.rsplit('/').next().unwrap();
-            let looks = ["Get", "List", "WhoAmI"].iter().any(|prefix| verb.starts_with(prefix));
+            let looks = ["Get", "List", "Watch", "WhoAmI"].iter().any(|prefix| verb.starts_with(prefix));
             if let Requirement::AtLeast(role) = requirement {
                 assert!(looks || *role > Role::Viewer, "{method} is open to viewers");
             }

@@ -191,14 +191,16 @@ impl Registry {
         Some(Ok(Attached { id, replaced, facts_changed }))
     }
 
-    /// The session has ended, unless another has taken its place.
-    pub fn detach(&self, name: &NodeName, id: SessionId, now_ms: u64) {
+    /// The session has ended; false if another has taken its place.
+    pub fn detach(&self, name: &NodeName, id: SessionId, now_ms: u64) -> bool {
         if let Some(node) = self.lock().by_name.get_mut(name)
             && node.slot.as_ref().is_some_and(|slot| slot.id == id)
         {
             node.slot = None;
             node.liveness.session_ended(now_ms);
+            return true;
         }
+        false
     }
 
     /// A node was heard, with its wall clock's time if it told it.

@@ -7,7 +7,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
-use super::summary::{judge, overall, sort, summary};
+use super::summary::{judge, overall, sort, summary, with_power};
 use super::{Answers, bad_input, node_command, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
@@ -114,7 +114,12 @@ impl Fleet for FleetService {
         let views = core.registry.views(now_ms, wall_ms);
         let mut nodes: Vec<_> = views.into_iter().map(|view| judge(view, &ends, wall_ms)).collect();
         sort(&mut nodes);
-        let (verdict, verdict_reason, data_age_ms) = overall(&nodes);
+        let (mut verdict, mut verdict_reason, data_age_ms) = overall(&nodes);
+        let has_power = !core.config.load().power.upses.is_empty() || core.power.goes_on();
+        let power = has_power.then(|| super::power::status(core, false));
+        if let Some(power) = &power {
+            (verdict, verdict_reason) = with_power((verdict, verdict_reason), power);
+        }
         Ok(Response::new(v1::FleetStatus {
             cluster_id: core.cluster.id.to_string(),
             cluster_name: core.cluster.name.clone(),
@@ -129,7 +134,7 @@ impl Fleet for FleetService {
                 .server_certificate_ends_s
                 .load(Ordering::Relaxed)
                 .saturating_mul(1000),
-            power: None,
+            power,
         }))
     }
 

@@ -5,6 +5,7 @@ mod enrolment;
 mod events;
 mod fleet;
 mod node_command;
+mod power;
 mod sessions;
 mod summary;
 
@@ -16,6 +17,7 @@ use rackhaven_proto::v1::access_server::AccessServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
 use rackhaven_proto::v1::fleet_server::FleetServer;
+use rackhaven_proto::v1::power_server::PowerServer;
 use rackhaven_proto::v1::sessions_server::SessionsServer;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -44,7 +46,14 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         EventsServer::new(events::EventService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     let access =
         AccessServer::new(access::AccessService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
-    Routes::new(sessions).add_service(enrolment).add_service(fleet).add_service(events).add_service(access)
+    let power =
+        PowerServer::new(power::PowerService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    Routes::new(sessions)
+        .add_service(enrolment)
+        .add_service(fleet)
+        .add_service(events)
+        .add_service(access)
+        .add_service(power)
 }
 
 pub use sessions::settings;

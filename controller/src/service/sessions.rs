@@ -7,7 +7,10 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
 use rackhaven_pki::Subject;
-use rackhaven_proto::model::{CommandId, CommandOutcome, Event, Hello, NodeName, Operation, Sample, Severity};
+use rackhaven_proto::model::{
+    CommandId, CommandOutcome, Event, Hello, NodeName, Operation, ProgressState, Sample, Severity, ShutdownProgress,
+    StepOutcome, StopReport,
+};
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::agent_message::Body as FromAgent;
 use rackhaven_proto::v1::controller_message::Body as ToAgent;
@@ -141,6 +144,8 @@ impl Sessions for SessionService {
         let welcome = v1::Welcome { settings: Some(settings(core)), wall_unix_ms: core.clock.wall_ms() };
         // The outbox is new and empty.
         outbox.try_send(ToAgent::Welcome(welcome));
+        let address = context.host.parse().ok();
+        core.power.node_up(name.clone(), hello.facts.boot_id.clone(), address).await;
         for command in core.commands.due(&name, now_ms) {
             outbox.try_send(ToAgent::Command(command.into()));
         }
@@ -236,7 +241,9 @@ impl Session {
         if let Some(status) = end {
             Box::pin(self.tell_end(status)).await;
         }
-        self.core.registry.detach(&self.name, self.id, self.core.clock.monotonic_ms());
+        if self.core.registry.detach(&self.name, self.id, self.core.clock.monotonic_ms()) {
+            self.core.power.node_gone(self.name.clone()).await;
+        }
     }
 
     async fn tell_end(&self, status: Status) {
@@ -292,7 +299,15 @@ impl Session {
                 Ok(())
             }
             Some(FromAgent::CommandUpdate(update)) => self.command_update(update).await,
-            Some(FromAgent::ShutdownProgress(_) | FromAgent::StopReport(_)) => Ok(()),
+            Some(FromAgent::ShutdownProgress(wire)) => {
+                let progress = ShutdownProgress::try_from(wire).map_err(bad_input)?;
+                if progress.state == ProgressState::PoweringOff {
+                    core.registry.goes_off(&self.name);
+                }
+                core.power.progress(self.name.clone(), progress).await;
+                Ok(())
+            }
+            Some(FromAgent::StopReport(wire)) => self.stop_report(StopReport::try_from(wire).map_err(bad_input)?).await,
             Some(FromAgent::Hello(_)) => Err(Status::invalid_argument("a second hello")),
             Some(FromAgent::Heartbeat(_) | FromAgent::Sample(_)) | None => {
                 Err(Status::invalid_argument("an empty message, or one that this version does not know"))
@@ -326,6 +341,42 @@ impl Session {
         }
         if outcome.is_final() {
             self.send(ToAgent::CommandStored(v1::CommandStored { id: id.to_string() })).await;
+        }
+        Ok(())
+    }
+
+    /// Tells how the node's last stop went, once: it is sent again until it is acknowledged.
+    async fn stop_report(&self, report: StopReport) -> Result<(), Status> {
+        let core = &self.core;
+        let total_ms: u64 = report.steps.iter().map(|step| u64::from(step.duration_ms)).sum();
+        let troubled =
+            report.steps.iter().filter(|step| !matches!(step.outcome, StepOutcome::Done | StepOutcome::Skipped));
+        let troubled: Vec<String> = troubled.map(|step| format!("{} {}", step.kind, step.outcome.as_str())).collect();
+        let how = if report.clean { "clean" } else { "not clean" };
+        let why =
+            report.order_id.as_ref().map_or_else(|| "asked by its own system".to_owned(), |id| format!("order {id}"));
+        let mut message = format!(
+            "the last stop of {} was {how}: {why}, {} steps in {:.1} s",
+            self.name,
+            report.steps.len(),
+            total_ms as f64 / 1000.0
+        );
+        if !troubled.is_empty() {
+            message = format!("{message}; {}", troubled.join(", "));
+        }
+        let severity = if report.clean { Severity::Info } else { Severity::Warning };
+        // The same report is the same event, however often it comes.
+        let key = rackhaven_pki::hex(&rackhaven_pki::sha256(report.boot_id.as_bytes()));
+        let id = format!("stop-{}", key.get(..32).unwrap_or_default()).parse().map_err(bad_input)?;
+        let message = message.chars().take(Event::MAX_MESSAGE_BYTES / 4).collect();
+        let wall_unix_ms = core.clock.wall_ms();
+        let event = Event { id, kind: "node.stopped".to_owned(), severity, message, wall_unix_ms, age_ms: None };
+        match core.events.record(&self.name, event, &core.clock).await {
+            Ok(()) => {
+                let stored = v1::StopReportStored { boot_id: report.boot_id };
+                self.send(ToAgent::StopReportStored(stored)).await;
+            }
+            Err(error) => tracing::error!(%error, node = %self.name, "the report of a stop could not be stored"),
         }
         Ok(())
     }

@@ -48,6 +48,25 @@ pub(super) fn overall(nodes: &[Judged]) -> (v1::Verdict, String, Option<u64>) {
     (verdict.into(), reason, age_ms)
 }
 
+/// The verdict on all nodes together with that on the supply: the worse one counts, and both are told.
+pub(super) fn with_power(nodes: (v1::Verdict, String), power: &v1::PowerStatus) -> (v1::Verdict, String) {
+    let left = power.runtime_left_ms.map(|ms| format!(", about {} min left", ms / 60_000)).unwrap_or_default();
+    let (verdict, text) = match power.phase() {
+        v1::PowerPhase::ShuttingDown => (v1::Verdict::Critical, format!("shutting down{left}")),
+        v1::PowerPhase::OnBattery => (v1::Verdict::Critical, format!("on battery{left}")),
+        v1::PowerPhase::Restoring => (v1::Verdict::Degraded, "nodes are being brought back".to_owned()),
+        v1::PowerPhase::Normal if power.supply() == v1::Supply::Unknown => {
+            (v1::Verdict::Degraded, "no UPS can be read".to_owned())
+        }
+        _ if power.upses.iter().any(|ups| ups.replace_battery) => {
+            (v1::Verdict::Degraded, "a UPS wants a new battery".to_owned())
+        }
+        _ => return nodes,
+    };
+    let reason = if nodes.0 == v1::Verdict::Ok { text } else { format!("{text}; {}", nodes.1) };
+    (if nodes.0 as i32 > verdict as i32 { nodes.0 } else { verdict }, reason)
+}
+
 /// One row of the status.
 pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
     let view = &node.view;

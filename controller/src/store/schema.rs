@@ -14,7 +14,8 @@ pub(super) struct Schema {
 /// Synced at each commit: an acknowledged event or audit record survives a power cut.
 pub(super) const RECORD: Schema = Schema {
     file_name: "controller.db",
-    steps: &["
+    steps: &[
+        "
 CREATE TABLE nodes (
     name TEXT PRIMARY KEY, labels TEXT NOT NULL, enrolled_ms INTEGER NOT NULL, state TEXT NOT NULL,
     state_ms INTEGER NOT NULL, heard_ms INTEGER, agent_version TEXT NOT NULL, facts BLOB, last_run BLOB
@@ -50,7 +51,18 @@ CREATE TABLE audit (
     position INTEGER PRIMARY KEY AUTOINCREMENT, wall_ms INTEGER NOT NULL, who TEXT NOT NULL, origin TEXT NOT NULL,
     action TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, hash TEXT NOT NULL
 ) STRICT;
-"],
+",
+        "
+CREATE TABLE outages (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, cause TEXT NOT NULL, begun_ms INTEGER NOT NULL, ended_ms INTEGER
+) STRICT;
+CREATE TABLE outage_events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, outage INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    wall_ms INTEGER NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL
+) STRICT;
+CREATE INDEX outage_events_by_outage ON outage_events (outage, position);
+",
+    ],
 };
 
 /// Figures of the past. May be lost without harm.

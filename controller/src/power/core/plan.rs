@@ -8,7 +8,7 @@ use super::{Context, Core};
 use crate::power::policy::Stage;
 
 /// A node that hears nothing begins so much later than the controller would have it begin, milliseconds.
-const ALONE_GRACE_MS: u64 = 2000;
+const ALONE_GRACE_MS: u64 = 5000;
 
 impl Core {
     /// How long a node is expected to take from order to silence, milliseconds, and whether that was learnt.
@@ -82,11 +82,33 @@ impl Core {
         let mut begins = Vec::with_capacity(context.roster.stages.len());
         for (index, stage) in context.roster.stages.iter().enumerate() {
             begins.push(begin_ms);
-            let begun = outage.stages.get(&stage.name);
-            let spent_ms = begun.map_or(0, |begun| context.now_ms.saturating_sub(begun.begun_ms));
-            begin_ms = begin_ms.saturating_add(self.stage_expected_ms(context, index).saturating_sub(spent_ms));
+            let expected_ms = self.stage_expected_ms(context, index);
+            let left_ms = match outage.stages.get(&stage.name) {
+                _ if expected_ms == 0 => 0,
+                None => expected_ms,
+                Some(begun) => {
+                    let spent_ms = context.now_ms.saturating_sub(begun.begun_ms);
+                    match expected_ms.checked_sub(spent_ms) {
+                        Some(left_ms) if left_ms > 0 => left_ms,
+                        _ => self.late_stage_left_ms(context, index, stage, spent_ms),
+                    }
+                }
+            };
+            begin_ms = begin_ms.saturating_add(left_ms);
         }
         Some(begins)
+    }
+
+    /// A stage takes longer than expected: how long the next still waits for it, milliseconds. To its cap, unless the
+    /// battery does not last so long.
+    fn late_stage_left_ms(&self, context: &Context<'_>, index: usize, stage: &Stage, spent_ms: u64) -> u64 {
+        let cap_ms = stage.cap_ms.unwrap_or(u64::MAX).min(context.policy.cap_ms());
+        let rest_ms: u64 =
+            (index + 1..context.roster.stages.len()).map(|later| self.stage_expected_ms(context, later)).sum();
+        let reserve_ms = context.policy.margin_ms / 2;
+        let spare_ms =
+            self.runtime_left_ms(context).map(|left| left.saturating_sub(rest_ms.saturating_add(reserve_ms)));
+        cap_ms.saturating_sub(spent_ms).min(spare_ms.unwrap_or(u64::MAX))
     }
 
     /// What each node with a session is to know of the supply.
