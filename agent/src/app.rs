@@ -10,13 +10,15 @@ use rackhaven_proto::daemon::read_toml;
 use rackhaven_proto::model::{RunId, Severity};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, RawConfig};
+use crate::host::inhibit::{Inhibitor, Told};
 use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Roots};
 use crate::host::units::UnitsWatch;
 use crate::host::{Clock, PowerSwitch, Probe};
 use crate::link::{Link, Node, Parts, Request};
+use crate::shutdown::{Ends, Event, NoBackups, Setup, Shutdown, ToShutdown};
 use crate::state::{Journal, Spool, StateFolder, begin_run, end_run, load_identity};
 use crate::trust::BoardTrust;
 
@@ -32,6 +34,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// The state folder.
     pub state: PathBuf,
+    /// Where this boot's id is read, if not from the kernel.
+    pub boot_id: Option<PathBuf>,
 }
 
 /// Reads the configuration; a file that is not there means all defaults.
@@ -47,6 +51,11 @@ fn switch(config: &Config) -> Arc<dyn PowerSwitch> {
     Arc::new(CommandSwitch::new(power.reboot_command, power.poweroff_command, power.timeout))
 }
 
+fn setup(config: &Config) -> Arc<Setup> {
+    let (shutdown, k3s) = (config.shutdown.clone(), config.k3s.clone());
+    Arc::new(Setup { shutdown, k3s, power: switch(config), backups: Arc::new(NoBackups) })
+}
+
 /// Runs until told to stop.
 ///
 /// # Errors
@@ -55,7 +64,9 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let folder = StateFolder::open(&paths.state).with_context(|| format!("making {}", paths.state.display()))?;
     let credentials = load_identity(&folder).context("no identity; get an invitation with `ctl node invite`")?;
     let clock: Arc<dyn Clock> = Arc::new(LinuxClock);
-    let probe = LinuxProbe::new(Roots::default(), Arc::clone(&clock));
+    let mut roots = Roots::default();
+    roots.boot_id = paths.boot_id.clone().unwrap_or(roots.boot_id);
+    let probe = LinuxProbe::new(roots, Arc::clone(&clock));
     let boot_id = probe.facts().boot_id;
     let (last_run, damaged, written) = begin_run(&folder, &boot_id);
     if let Err(error) = written {
@@ -66,7 +77,9 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let first_run = last_run.is_none() && damaged.is_none();
     let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
     let (journal, damaged_journal) = Journal::open(&folder);
-    complaints.extend(damaged.into_iter().chain(damaged_journal));
+    let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) =
+        Shutdown::open(&folder, Arc::clone(&clock), &boot_id, last_run.as_ref(), setup(&config));
+    complaints.extend(damaged.into_iter().chain(damaged_journal).chain(damaged_shutdown));
     let (requests, asked) = mpsc::channel(4);
     let (told_units, units) = mpsc::channel(1);
     let parts = Parts {
@@ -80,6 +93,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         first_run,
         requests: asked,
         units,
+        shutdown: told.clone(),
+        shutdown_tells: tells,
     };
     let mut node = Node::new(parts);
     for complaint in complaints {
@@ -90,17 +105,24 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let mut link = Link::new(folder.clone(), credentials, trust);
     let name = link.node_name().map_err(anyhow::Error::msg)?;
     tokio::spawn(watch_units(told_units));
+    tokio::spawn(shutdown.run());
+    tokio::spawn(watch_machine(told.clone(), let_go));
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&format!("node {name}"))]);
     tracing::info!(%name, version = rackhaven_proto::VERSION, "agent started");
     let linked = tokio::spawn(async move { link.run(&mut node).await });
     let reason = tokio::select! {
-        reason = wait_for_end(&paths, &requests) => reason?,
+        reason = wait_for_end(&paths, &requests, &told) => reason?,
         // Only with an identity that cannot be used.
         ended = linked => return ended?.map_err(anyhow::Error::msg),
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     if let Err(error) = end_run(&folder, &boot_id, &reason) {
         tracing::error!(%error, "the stop could not be written down");
+    }
+    let (done, stopped) = oneshot::channel();
+    // What is performed is cut short, and gone on with by the next run.
+    if told.send(ToShutdown::Stop(done)).await.is_ok() {
+        let _ = tokio::time::timeout(STOP_TIMEOUT, stopped).await;
     }
     let _ = requests.send(Request::Stop(reason)).await;
     // The link drops its end when it has said farewell.
@@ -120,8 +142,27 @@ async fn watch_units(told: mpsc::Sender<Option<rackhaven_proto::v1::Units>>) {
     }
 }
 
+/// Passes on what logind tells of this machine.
+async fn watch_machine(told: mpsc::Sender<ToShutdown>, let_go: mpsc::Receiver<()>) {
+    let (tell, mut tells) = mpsc::channel(1);
+    tokio::spawn(Inhibitor::default().run(tell, let_go));
+    while let Some(news) = tells.recv().await {
+        let event = match news {
+            Told::Stops(budget_ms) => Event::MachineStops { budget_ms },
+            Told::Stays => Event::MachineStays,
+        };
+        if told.send(ToShutdown::Event(event)).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Feeds the watchdog and reloads when asked to, until told to stop; why.
-async fn wait_for_end(paths: &Paths, requests: &mpsc::Sender<Request>) -> anyhow::Result<String> {
+async fn wait_for_end(
+    paths: &Paths,
+    requests: &mpsc::Sender<Request>,
+    shutdown: &mpsc::Sender<ToShutdown>,
+) -> anyhow::Result<String> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
@@ -132,7 +173,10 @@ async fn wait_for_end(paths: &Paths, requests: &mpsc::Sender<Request>) -> anyhow
             _ = terminate.recv() => return Ok("SIGTERM".to_owned()),
             _ = interrupt.recv() => return Ok("SIGINT".to_owned()),
             _ = hangup.recv() => match read_config(&paths.config) {
-                Ok(fresh) => drop(requests.send(Request::Reload(switch(&fresh))).await),
+                Ok(fresh) => {
+                    let _ = shutdown.send(ToShutdown::Setup(setup(&fresh))).await;
+                    let _ = requests.send(Request::Reload(switch(&fresh))).await;
+                }
                 Err(error) => tracing::error!("the configuration was not reloaded: {error:#}"),
             },
             _ = feed.tick() => if watchdog.is_some() {

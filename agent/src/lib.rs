@@ -6,5 +6,6 @@ pub mod config;
 pub mod host;
 pub mod join;
 pub mod link;
+pub mod shutdown;
 pub mod state;
 pub mod trust;

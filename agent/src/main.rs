@@ -47,6 +47,10 @@ enum Command {
     Run {
         #[command(flatten)]
         paths: PathFlags,
+        /// Where this boot's id is read. For containers and tests, whose kernel does not change its own when they
+        /// restart
+        #[arg(long, value_name = "FILE", hide_short_help = true)]
+        boot_id_file: Option<PathBuf>,
     },
     /// Check the configuration file and say what is wrong with it
     CheckConfig {
@@ -90,10 +94,11 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             println!("joined as {name}");
             Ok(())
         }
-        Command::Run { paths } => {
+        Command::Run { paths, boot_id_file } => {
             let config = read_config(&paths.config)?;
             start_logging(&config.log)?;
-            runtime.block_on(run(Paths { config: paths.config, state: paths.state_dir }, config))
+            let paths = Paths { config: paths.config, state: paths.state_dir, boot_id: boot_id_file };
+            runtime.block_on(run(paths, config))
         }
         Command::CheckConfig { paths } => {
             std::fs::metadata(&paths.config).with_context(|| format!("reading {}", paths.config.display()))?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rackhaven_proto::model::{NodeFacts, Operation};
 use rackhaven_proto::v1;
 
-use super::{Clock, PowerError, PowerSwitch, Probe, Switching};
+use super::{ChildError, Clock, PowerSwitch, Probe, Switching};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ impl FakePowerSwitch {
         lock(&self.0).fault = fault;
     }
 
-    async fn switch(&self, operation: Operation) -> Result<(), PowerError> {
+    async fn switch(&self, operation: Operation) -> Result<(), ChildError> {
         let fault = {
             let mut switch = lock(&self.0);
             switch.calls.push(operation);
@@ -135,11 +135,11 @@ impl FakePowerSwitch {
         match fault {
             None => Ok(()),
             Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::Refuses(stderr)) => Err(PowerError::Failed {
+            Some(Fault::Refuses(said)) => Err(ChildError::Failed {
                 command: format!("fake {operation}"),
                 // A wait status holds the exit code in its second byte.
                 status: ExitStatus::from_raw(1 << 8),
-                stderr,
+                said,
             }),
         }
     }
@@ -165,7 +165,7 @@ mod tests {
     use rackhaven_proto::model::Operation;
 
     use super::{FakeClock, FakePowerSwitch, Fault};
-    use crate::host::{Clock, PowerError, PowerSwitch};
+    use crate::host::{ChildError, Clock, PowerSwitch};
 
     #[test]
     fn the_clocks_move_apart_only_when_told() {
@@ -182,7 +182,7 @@ mod tests {
         let switch = FakePowerSwitch::default();
         assert!(switch.reboot().await.is_ok());
         switch.set_fault(Some(Fault::Refuses("no".to_owned())));
-        let refused = switch.power_off().await.map_err(|error: PowerError| error.to_string());
+        let refused = switch.power_off().await.map_err(|error: ChildError| error.to_string());
         assert_eq!(refused, Err("\"fake poweroff\" ended with exit status: 1: no".to_owned()));
         assert_eq!(switch.calls(), [Operation::Reboot, Operation::PowerOff]);
     }

@@ -12,6 +12,7 @@ use rackhaven_proto::model::NodeFacts;
 use rackhaven_proto::v1;
 
 pub mod fake;
+pub mod inhibit;
 pub mod linux;
 mod sys;
 pub mod units;
@@ -42,7 +43,7 @@ pub trait Probe: Send {
 }
 
 /// An attempt to switch the board.
-pub type Switching<'a> = Pin<Box<dyn Future<Output = Result<(), PowerError>> + Send + 'a>>;
+pub type Switching<'a> = Pin<Box<dyn Future<Output = Result<(), ChildError>> + Send + 'a>>;
 
 /// Takes the board down. Success means that the service manager has taken the order, not that the board is off.
 pub trait PowerSwitch: Send + Sync {
@@ -53,9 +54,9 @@ pub trait PowerSwitch: Send + Sync {
     fn power_off(&self) -> Switching<'_>;
 }
 
-/// Why the board could not be switched.
+/// Why a child did not do what it was to do, such as to switch the board.
 #[derive(Debug, thiserror::Error)]
-pub enum PowerError {
+pub enum ChildError {
     /// The command could not be started.
     #[error("starting {command:?}")]
     Start {
@@ -66,14 +67,14 @@ pub enum PowerError {
         source: std::io::Error,
     },
     /// The command ended without success.
-    #[error("{command:?} ended with {status}{}{stderr}", if stderr.is_empty() { "" } else { ": " })]
+    #[error("{command:?} ended with {status}{}{said}", if said.is_empty() { "" } else { ": " })]
     Failed {
         /// The whole command line.
         command: String,
         /// How it ended.
         status: ExitStatus,
         /// The last lines of what it said; may be empty.
-        stderr: String,
+        said: String,
     },
     /// The command was still running when its time was over, and was killed.
     #[error("{command:?} was not done after {timeout_ms} ms")]

@@ -2,6 +2,7 @@
 
 mod back_off;
 mod node;
+mod power;
 mod renewal;
 mod session;
 

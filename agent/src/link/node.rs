@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::command::{Decision, after_restart, decide};
 use crate::host::{Clock, PowerSwitch, Probe};
+use crate::shutdown::{FromShutdown, ToShutdown};
 use crate::state::{Entry, Journal, Spool};
 
 /// What the outside asks of the agent.
@@ -41,6 +42,10 @@ pub struct Parts {
     pub requests: mpsc::Receiver<Request>,
     /// What systemd says of its units, whenever it was asked.
     pub units: mpsc::Receiver<Option<v1::Units>>,
+    /// To the node's way down.
+    pub shutdown: mpsc::Sender<ToShutdown>,
+    /// What that tells.
+    pub shutdown_tells: mpsc::Receiver<FromShutdown>,
 }
 
 /// The node as a whole: it measures, remembers, obeys, connected or not.
@@ -115,6 +120,7 @@ impl Node {
                 request = self.parts.requests.recv() => if self.obey(request) { return },
                 Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
                 Some((id, outcome)) = self.performed.recv() => drop(self.conclude(id, outcome)),
+                Some(news) = self.parts.shutdown_tells.recv() => drop(self.news_of_shutdown(news)),
             }
         }
     }

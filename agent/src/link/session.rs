@@ -12,7 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::power::event;
 use super::{Link, Node};
+use crate::shutdown::Event;
 
 /// Messages that wait to be sent.
 const OUTBOX_LENGTH: usize = 16;
@@ -59,11 +61,23 @@ impl Node {
             let message = format!("{dropped} events were dropped: more than could be kept while there was no session");
             self.note("agent.events-dropped", Severity::Warning, &message);
         }
+        self.happened(Event::SessionOpened).await;
+        let end = self.converse(link, &mut session, &channel).await;
+        self.happened(Event::SessionLost).await;
+        end
+    }
+
+    async fn converse(
+        &mut self,
+        link: &mut Link,
+        session: &mut Session,
+        channel: &Channel,
+    ) -> Result<SessionEnd, Status> {
         let outbox = session.outbox.clone();
         loop {
             tokio::select! {
                 message = session.inbound.message() => match message {
-                    Ok(Some(message)) => self.take(link, &mut session, message.body)?,
+                    Ok(Some(message)) => self.take(link, session, message.body).await?,
                     Ok(None) => return Ok(SessionEnd::Lost("the controller ended it".to_owned())),
                     Err(status) => return Ok(SessionEnd::Lost(status.message().to_owned())),
                 },
@@ -71,8 +85,8 @@ impl Node {
                     session.try_send(ToController::Heartbeat(v1::Heartbeat {
                         wall_unix_ms: self.clock().wall_unix_ms(),
                     }));
-                    self.send_again(&mut session);
-                    if link.renewal_due() && renewed(link, &channel).await {
+                    self.send_again(session);
+                    if link.renewal_due() && renewed(link, channel).await {
                         return Ok(SessionEnd::Reconnect);
                     }
                 }
@@ -80,20 +94,25 @@ impl Node {
                     let sample = self.measure();
                     session.try_send(ToController::Sample(sample));
                 }
-                permit = outbox.reserve(), if self.has_next(&session) => {
+                permit = outbox.reserve(), if self.has_next(session) => {
                     let Ok(permit) = permit else { return Ok(SessionEnd::Lost("it was closed".to_owned())) };
-                    if let Some(body) = self.take_next(&mut session) {
+                    if let Some(body) = self.take_next(session) {
                         permit.send(v1::AgentMessage { body: Some(body) });
                     }
                 }
                 request = self.parts.requests.recv() => if self.obey(request) {
-                    let _ = timeout(FAREWELL, self.say_farewell(&mut session)).await;
+                    let _ = timeout(FAREWELL, self.say_farewell(session)).await;
                     return Ok(SessionEnd::Stop);
                 },
                 Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
                 Some((id, outcome)) = self.performed.recv() => {
                     let update = self.conclude(id, outcome);
                     session.urgent.push_back(ToController::CommandUpdate(update));
+                }
+                Some(news) = self.parts.shutdown_tells.recv() => {
+                    if let Some(body) = self.news_of_shutdown(news) {
+                        session.tell(body);
+                    }
                 }
             }
         }
@@ -158,7 +177,12 @@ impl Node {
         Some(ToController::Event(event.into()))
     }
 
-    fn take(&mut self, link: &mut Link, session: &mut Session, body: Option<FromController>) -> Result<(), Status> {
+    async fn take(
+        &mut self,
+        link: &mut Link,
+        session: &mut Session,
+        body: Option<FromController>,
+    ) -> Result<(), Status> {
         match body {
             Some(FromController::Settings(settings)) => {
                 (session.heartbeat, session.sample) = rhythm(&settings)?;
@@ -190,12 +214,18 @@ impl Node {
                 }
             }
             Some(
-                FromController::Power(_)
+                power @ (FromController::Power(_)
                 | FromController::Shutdown(_)
                 | FromController::ShutdownAbort(_)
                 | FromController::DrainEnded(_)
-                | FromController::StopReportStored(_),
-            ) => tracing::debug!("a message about power was passed over"),
+                | FromController::StopReportStored(_)),
+            ) => match event(power) {
+                Ok(event) => self.happened(event).await,
+                Err(refused) => {
+                    tracing::error!("{refused}");
+                    session.urgent.extend(refused.answer());
+                }
+            },
             Some(FromController::Welcome(_)) => return Err(Status::internal("a second welcome")),
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),
@@ -224,6 +254,15 @@ impl Node {
 }
 
 impl Session {
+    /// Lets this go out before the next event, in the place of what it supersedes.
+    fn tell(&mut self, body: ToController) {
+        if let ToController::ShutdownProgress(new) = &body {
+            let older = |waiting: &ToController| matches!(waiting, ToController::ShutdownProgress(old) if old.order_id == new.order_id);
+            self.urgent.retain(|waiting| !older(waiting));
+        }
+        self.urgent.push_back(body);
+    }
+
     /// Sends what is worth sending only now. If the way is blocked, the next one will do.
     fn try_send(&self, body: ToController) {
         let _ = self.outbox.try_send(v1::AgentMessage { body: Some(body) });

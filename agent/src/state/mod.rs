@@ -4,6 +4,7 @@
 mod identity;
 mod journal;
 mod runs;
+mod shutdown;
 mod spool;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use identity::{
 };
 pub use journal::{Entry, Journal};
 pub use runs::{RunRecord, begin_run, end_run};
+pub use shutdown::{load_shutdown, save_shutdown};
 pub use spool::{Kept, Spool};
 
 /// The state folder.

@@ -28,7 +28,7 @@ pub(super) fn read(roots: &Roots) -> NodeFacts {
             .and_then(|text| memory(&text))
             .map(|memory| memory.total_bytes)
             .unwrap_or_default(),
-        boot_id: text(&roots.proc, "sys/kernel/random/boot_id").unwrap_or_default(),
+        boot_id: read_once(&roots.boot_id).and_then(|text| printable(&text)).unwrap_or_default(),
         wake_macs: Vec::new(),
     }
 }
@@ -55,7 +55,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/host/linux/fixtures").join(host);
         let roots = ["proc", "sys", "etc", "dev"].map(|dir| root.join(dir));
         let [proc, sys, etc, dev] = roots;
-        read(&Roots { proc, sys, etc, dev })
+        let boot_id = proc.join("sys/kernel/random/boot_id");
+        read(&Roots { proc, sys, etc, dev, boot_id })
     }
 
     #[test]

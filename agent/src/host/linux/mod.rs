@@ -1,8 +1,9 @@
-//! The board behind the traits: `/proc`, `/sys` and a few system calls. One thread, no child processes but the one that
-//! switches the board, nothing written to disk.
+//! The board behind the traits: `/proc`, `/sys` and a few system calls. One thread, children in one place, nothing
+//! written to disk.
 
 use std::path::PathBuf;
 
+pub(crate) mod child;
 mod clock;
 mod cores;
 mod disks;
@@ -33,10 +34,18 @@ pub struct Roots {
     pub etc: PathBuf,
     /// `/dev`.
     pub dev: PathBuf,
+    /// The file with the id of this boot.
+    pub boot_id: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { proc: "/proc".into(), sys: "/sys".into(), etc: "/etc".into(), dev: "/dev".into() }
+        Self {
+            proc: "/proc".into(),
+            sys: "/sys".into(),
+            etc: "/etc".into(),
+            dev: "/dev".into(),
+            boot_id: "/proc/sys/kernel/random/boot_id".into(),
+        }
     }
 }

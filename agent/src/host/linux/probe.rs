@@ -173,7 +173,7 @@ mod tests {
 
     fn roots(root: &Path) -> Roots {
         let [proc, sys, etc, dev] = ["proc", "sys", "etc", "dev"].map(|dir| root.join(dir));
-        Roots { proc, sys, etc, dev }
+        Roots { proc, sys, etc, dev, ..Roots::default() }
     }
 
     fn fixtures() -> PathBuf {

@@ -1,0 +1,180 @@
+use std::os::fd::OwnedFd;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::host::ChildError;
+
+/// How much of what a child says is kept: the end of it, bytes.
+const MAX_SAID_BYTES: usize = 4096;
+/// How many of its last lines an error tells.
+const MAX_ERROR_LINES: usize = 3;
+/// How long to wait for the rest of what it said, once it has ended; a child of its own may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a child that was asked to end may take before it is killed.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+
+/// A program to be run, without a shell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job<'a> {
+    /// Program and arguments.
+    pub(crate) argv: &'a [String],
+    /// Added to the agent's own environment.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+    /// Whether it goes on when nobody waits for it any more, as an order does that was given to the service manager.
+    /// Others are ended with all their own children.
+    pub(crate) stands: bool,
+}
+
+/// Runs a child to its end, for at most `limit`; the last lines of what it said.
+pub(crate) async fn run(job: Job<'_>, limit: Duration) -> Result<Vec<String>, ChildError> {
+    let command = job.argv.join(" ");
+    let (mut running, mut output) = match start(job) {
+        Ok(started) => started,
+        Err(source) => return Err(ChildError::Start { command, source }),
+    };
+    let mut said = Vec::new();
+    match timeout(limit, ending(&mut running.child, &mut output, &mut said)).await {
+        Ok(Ok(status)) if status.success() => Ok(lines(&said)),
+        Ok(Ok(status)) => Err(ChildError::Failed { command, status, said: last_lines(&said) }),
+        Ok(Err(source)) => Err(ChildError::Start { command, source }),
+        Err(_) => {
+            if job.stands {
+                // It may have ended just now, and then there is nothing to kill.
+                let _ = running.child.start_kill();
+            }
+            Err(ChildError::TimedOut { command, timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) })
+        }
+    }
+}
+
+/// A child that runs.
+struct Running {
+    child: Child,
+    group: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(id) = self.child.id().filter(|_| self.group).and_then(|id| i32::try_from(id).ok()) else { return };
+        let group = Pid::from_raw(id);
+        // It may have ended just now.
+        let _ = killpg(group, Signal::SIGTERM);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                tokio::time::sleep(TERM_GRACE).await;
+                let _ = killpg(group, Signal::SIGKILL);
+            })),
+            Err(_) => drop(killpg(group, Signal::SIGKILL)),
+        }
+    }
+}
+
+fn start(job: Job<'_>) -> std::io::Result<(Running, Option<pipe::Receiver>)> {
+    let [program, arguments @ ..] = job.argv else {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "no command is configured"));
+    };
+    let (reader, writer) = std::io::pipe()?;
+    #[expect(clippy::disallowed_methods, reason = "the one place where the agent starts a child")]
+    let mut command = Command::new(program);
+    command.args(arguments).envs(job.environment.iter().copied());
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    if !job.stands {
+        command.process_group(0);
+    }
+    let child = command.spawn()?;
+    let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    Ok((Running { child, group: !job.stands }, Some(output)))
+}
+
+/// Waits for the end, reading along, so that a talkative command is not stopped by a full pipe.
+async fn ending(
+    child: &mut Child,
+    output: &mut Option<pipe::Receiver>,
+    said: &mut Vec<u8>,
+) -> std::io::Result<ExitStatus> {
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status?,
+            Some(more) = listen(output, said) => if !more { *output = None },
+        }
+    };
+    let rest = async { while listen(output, said).await == Some(true) {} };
+    let _ = timeout(LAST_WORDS, rest).await;
+    Ok(status)
+}
+
+/// Reads a piece, keeping the end of what was said. Whether there may be more; None when there is nothing to read.
+async fn listen(output: &mut Option<pipe::Receiver>, said: &mut Vec<u8>) -> Option<bool> {
+    let mut piece = [0; 512];
+    let length = output.as_mut()?.read(&mut piece).await.unwrap_or(0);
+    said.extend_from_slice(piece.get(..length)?);
+    said.drain(..said.len().saturating_sub(MAX_SAID_BYTES));
+    Some(length > 0)
+}
+
+/// What was said, fit to log.
+fn lines(said: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(said);
+    let plain = |line: &str| line.trim().chars().filter(|c| !c.is_control()).collect::<String>();
+    text.lines().map(plain).filter(|line| !line.is_empty()).collect()
+}
+
+fn last_lines(said: &[u8]) -> String {
+    let lines = lines(said);
+    lines.get(lines.len().saturating_sub(MAX_ERROR_LINES)..).unwrap_or_default().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Job, last_lines, run};
+    use crate::host::ChildError;
+
+    async fn shell(script: &str, stands: bool, limit_ms: u64) -> Result<Vec<String>, ChildError> {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let job = Job { argv: &argv, environment: &[("RACKHAVEN_WORD", "storm")], stands };
+        run(job, Duration::from_millis(limit_ms)).await
+    }
+
+    #[tokio::test]
+    async fn what_it_says_is_kept_in_order() {
+        let said = shell("echo one; echo $RACKHAVEN_WORD >&2; echo three", false, 10_000).await.unwrap();
+        assert_eq!(said, ["one", "storm", "three"]);
+    }
+
+    #[tokio::test]
+    async fn a_group_is_ended_with_its_leader() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        // The grandchild would live on, and says so when it is asked to end.
+        let script =
+            format!("(trap 'echo ended > {0}; exit' TERM; while :; do sleep 0.05; done) & wait", mark.display());
+        let error = shell(&script, false, 200).await.unwrap_err();
+        assert!(matches!(error, ChildError::TimedOut { timeout_ms: 200, .. }), "{error}");
+        while !mark.exists() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_a_flood_nor_a_pipe_held_open_stops_it() {
+        let flood = shell("head -c 1000000 /dev/zero >&2; sleep 5 & exit 1", true, 10_000);
+        let error = tokio::time::timeout(Duration::from_secs(4), flood).await.unwrap().unwrap_err();
+        assert!(matches!(error, ChildError::Failed { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_last_lines_are_fit_to_log() {
+        assert_eq!(last_lines(b"a\r\n\x1b[1mb\n\n"), "a; [1mb");
+        assert_eq!(last_lines(b""), "");
+        assert_eq!(last_lines(b"1\n2\n3\n4\n"), "2; 3; 4");
+    }
+}
