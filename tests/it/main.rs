@@ -27,6 +27,8 @@ mod refused_invitations;
 mod refused_messages;
 mod renewal;
 mod sessions;
+mod shutdown_agent;
+mod shutdown_agent_board;
 mod state_agent;
 mod state_controller;
 mod users;

@@ -24,6 +24,8 @@ pub struct Agent {
     /// Variables of its environment.
     pub environment: Vec<(String, String)>,
     state: PathBuf,
+    /// The boot in which it runs; none means this machine's own.
+    boot: Option<u32>,
     daemon: Option<Daemon>,
 }
 
@@ -36,11 +38,18 @@ impl Agent {
             settings: Settings::default(),
             environment: Vec::new(),
             state: folder.join(name),
+            boot: None,
             daemon: None,
         };
         let calls = agent.calls_path().display().to_string();
         let record = |word: &str| format!("echo {word} >> {calls}");
         agent.switched_by(&record("reboot"), &record("poweroff"));
+        // Whatever is mounted, installed or hooked on this machine is none of the story's.
+        agent.settings.set("shutdown.unmount_types", "[]");
+        for (key, what) in [("shutdown.hooks_dir", "hooks"), ("k3s.systemd_dir", "systemd")] {
+            let path = folder.join(format!("{name}.{what}")).display().to_string();
+            agent.settings.set(key, serde_json::Value::from(path));
+        }
         agent
     }
 
@@ -96,6 +105,26 @@ impl Agent {
         run_to_end(command).await
     }
 
+    /// Lets the machine be in its first boot from now on, or in its next: what takes effect when the agent is started.
+    pub fn boot_again(&mut self) {
+        self.boot = Some(self.boot.map_or(1, |boot| boot + 1));
+    }
+
+    /// The id of the boot.
+    pub fn boot_id(&self) -> String {
+        self.boot.map_or_else(String::new, |boot| format!("00000000-0000-4000-8000-{boot:012}"))
+    }
+
+    fn run_command(&self) -> anyhow::Result<Command> {
+        let mut command = self.command("run")?;
+        if self.boot.is_some() {
+            let file = self.folder.join(format!("{}.boot-id", self.name));
+            std::fs::write(&file, self.boot_id()).context("writing the boot id")?;
+            command.arg("--boot-id-file").arg(file);
+        }
+        Ok(command)
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -103,7 +132,7 @@ impl Agent {
     pub fn start(&mut self) -> anyhow::Result<()> {
         // The one before, if it was not waited for, is gone first.
         self.daemon = None;
-        self.daemon = Some(Daemon::start(&self.name, self.command("run")?, &self.folder)?);
+        self.daemon = Some(Daemon::start(&self.name, self.run_command()?, &self.folder)?);
         Ok(())
     }
 
@@ -112,7 +141,7 @@ impl Agent {
     /// # Errors
     /// When it does not end.
     pub async fn run_to_end(&self) -> anyhow::Result<Outcome> {
-        run_to_end(self.command("run")?).await
+        run_to_end(self.run_command()?).await
     }
 
     /// Checks its configuration.

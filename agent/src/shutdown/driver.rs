@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use super::core::Sequence;
 use super::event::{Action, Event, StepJob};
 use super::record::Record;
-use super::steps::{Ended, HookGate, HookNews, K3s, Setup, perform};
+use super::steps::{HookGate, K3s, News, Setup, perform};
 use crate::host::Clock;
 use crate::state::{StateFolder, load_shutdown, save_shutdown};
 
@@ -56,8 +56,8 @@ pub struct Shutdown {
     inbox: mpsc::Receiver<ToShutdown>,
     outbox: mpsc::Sender<FromShutdown>,
     let_go: mpsc::Sender<()>,
-    ended: (mpsc::Sender<(u64, Ended)>, mpsc::Receiver<(u64, Ended)>),
-    hooks: (mpsc::Sender<(u64, HookNews)>, mpsc::Receiver<(u64, HookNews)>),
+    /// Of the steps, by their tickets.
+    news: (mpsc::Sender<(u64, News)>, mpsc::Receiver<(u64, News)>),
     k3s: (mpsc::Sender<Result<(), String>>, mpsc::Receiver<Result<(), String>>),
     step: Option<AbortHandle>,
     /// What is done with K3s, and whether it lets it go.
@@ -100,8 +100,7 @@ impl Shutdown {
             inbox,
             outbox,
             let_go,
-            ended: mpsc::channel(4),
-            hooks: mpsc::channel(4),
+            news: mpsc::channel(4),
             k3s: mpsc::channel(4),
             step: None,
             k3s_job: None,
@@ -134,13 +133,13 @@ impl Shutdown {
                     }
                     None => return,
                 },
-                Some((ticket, (outcome, message))) = self.ended.1.recv() => Event::StepEnded { ticket, outcome, message },
-                Some((ticket, news)) = self.hooks.1.recv() => match news {
-                    HookNews::Next(name, answer) => {
+                Some((ticket, news)) = self.news.1.recv() => match news {
+                    News::HookNext(name, answer) => {
                         self.hook_answer = Some(answer);
                         Event::HookNext { ticket, name }
                     }
-                    HookNews::Ended(name, failure) => Event::HookEnded { ticket, name, failure },
+                    News::HookEnded(name, failure) => Event::HookEnded { ticket, name, failure },
+                    News::Ended((outcome, message)) => Event::StepEnded { ticket, outcome, message },
                 },
                 Some(done) = self.k3s.1.recv() => match done {
                     Ok(()) => Event::K3sReleased,
@@ -224,13 +223,13 @@ impl Shutdown {
             // It is not to be started any more.
             release.abort();
         }
-        let (ticket, ended) = (*ticket, self.ended.0.clone());
-        let gate = HookGate { ticket, news: self.hooks.0.clone() };
+        let (ticket, news) = (*ticket, self.news.0.clone());
+        let gate = HookGate { ticket, news: news.clone() };
         let setup = Arc::clone(&self.setup);
         let task = tokio::spawn(async move {
             let end = perform(job, setup, gate).await;
             // The receiver lives as long as the driver.
-            let _ = ended.send((ticket, end)).await;
+            let _ = news.send((ticket, News::Ended(end))).await;
         });
         self.step = Some(task.abort_handle());
     }

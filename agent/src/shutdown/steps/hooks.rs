@@ -14,30 +14,32 @@ use crate::shutdown::event::StepJob;
 /// How many lines of what a hook says go to the log.
 const MAX_LINES: usize = 20;
 
-/// What the step tells of its hooks.
-pub(in crate::shutdown) enum HookNews {
-    /// Comes to this one; answered when that is on the disk, with whether it is to be run.
-    Next(String, oneshot::Sender<bool>),
-    /// This one has ended, and why it failed; empty if it did not.
-    Ended(String, String),
+/// What a step tells while it is performed, in this order.
+pub(in crate::shutdown) enum News {
+    /// It comes to this hook; answered when that is on the disk, with whether it is to be run.
+    HookNext(String, oneshot::Sender<bool>),
+    /// This hook has ended, and why it failed; empty if it did not.
+    HookEnded(String, String),
+    /// The step has ended.
+    Ended(Ended),
 }
 
 /// By which the step asks before each hook.
 pub(in crate::shutdown) struct HookGate {
     pub(in crate::shutdown) ticket: u64,
-    pub(in crate::shutdown) news: mpsc::Sender<(u64, HookNews)>,
+    pub(in crate::shutdown) news: mpsc::Sender<(u64, News)>,
 }
 
 impl HookGate {
     async fn may_begin(&self, name: &str) -> bool {
         let (answer, answered) = oneshot::channel();
-        let asked = self.news.send((self.ticket, HookNews::Next(name.to_owned(), answer))).await;
+        let asked = self.news.send((self.ticket, News::HookNext(name.to_owned(), answer))).await;
         asked.is_ok() && answered.await.unwrap_or(false)
     }
 
     async fn ended(&self, name: &str, failure: String) {
         // If nobody listens any more, the step is being dropped.
-        let _ = self.news.send((self.ticket, HookNews::Ended(name.to_owned(), failure))).await;
+        let _ = self.news.send((self.ticket, News::HookEnded(name.to_owned(), failure))).await;
     }
 }
 

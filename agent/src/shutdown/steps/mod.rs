@@ -15,7 +15,7 @@ use std::time::Duration;
 use rackhaven_proto::model::{StepKind, StepOutcome};
 
 pub use backups::{NoBackups, RunningBackups};
-pub(super) use hooks::{HookGate, HookNews};
+pub(super) use hooks::{HookGate, News};
 pub(super) use k3s::K3s;
 
 use super::event::StepJob;
