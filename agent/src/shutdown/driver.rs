@@ -45,6 +45,8 @@ pub enum FromShutdown {
     },
 }
 
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
 /// Writes down what the core decides, and does it.
 pub struct Shutdown {
     folder: StateFolder,
@@ -57,8 +59,8 @@ pub struct Shutdown {
     outbox: mpsc::Sender<FromShutdown>,
     let_go: mpsc::Sender<()>,
     /// Of the steps, by their tickets.
-    news: (mpsc::Sender<(u64, News)>, mpsc::Receiver<(u64, News)>),
-    k3s: (mpsc::Sender<Result<(), String>>, mpsc::Receiver<Result<(), String>>),
+    news: Channel<(u64, News)>,
+    k3s: Channel<Result<(), String>>,
     step: Option<AbortHandle>,
     /// What is done with K3s, and whether it lets it go.
     k3s_job: Option<(bool, AbortHandle)>,

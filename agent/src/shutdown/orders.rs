@@ -55,7 +55,7 @@ impl Sequence {
         let mut hooks = Vec::new();
         if let Some(run) = self.record.run.take() {
             if run.is_active() && run.origin != Origin::MachineStops {
-                let dropped = Run { phase: Phase::Aborted, current: None, ..run.clone() };
+                let dropped = Run { phase: Phase::Aborted, current: None, ..run };
                 let message = "a shutdown goes first".to_owned();
                 self.actions.push(Action::Tell(ShutdownProgress { message, ..dropped.progress() }));
                 self.remember(&dropped.order.id, ProgressState::Aborted);

@@ -153,15 +153,23 @@ mod tests {
     #[tokio::test]
     async fn a_group_is_ended_with_its_leader() {
         let folder = tempfile::tempdir().unwrap();
-        let mark = folder.path().join("mark");
+        let [ready, ended] = ["ready", "ended"].map(|name| folder.path().join(name));
+        let appears = async |path: &std::path::Path| {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
         // The grandchild would live on, and says so when it is asked to end.
-        let script =
-            format!("(trap 'echo ended > {0}; exit' TERM; while :; do sleep 0.05; done) & wait", mark.display());
-        let error = shell(&script, false, 200).await.unwrap_err();
-        assert!(matches!(error, ChildError::TimedOut { timeout_ms: 200, .. }), "{error}");
-        while !mark.exists() {
-            tokio::task::yield_now().await;
+        let script = format!(
+            "(trap 'echo > {}; exit' TERM; echo > {}; while :; do sleep 0.05; done) & wait",
+            ended.display(),
+            ready.display()
+        );
+        tokio::select! {
+            ran = shell(&script, false, 600_000) => panic!("it has ended: {ran:?}"),
+            () = appears(&ready) => {}
         }
+        appears(&ended).await;
     }
 
     #[tokio::test]
