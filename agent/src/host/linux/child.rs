@@ -35,12 +35,12 @@ pub(crate) struct Job<'a> {
 /// Runs a child to its end, for at most `limit`; the last lines of what it said.
 pub(crate) async fn run(job: Job<'_>, limit: Duration) -> Result<Vec<String>, ChildError> {
     let command = job.argv.join(" ");
-    let (mut running, mut output) = match start(job) {
+    let mut running = match start(job) {
         Ok(started) => started,
         Err(source) => return Err(ChildError::Start { command, source }),
     };
     let mut said = Vec::new();
-    match timeout(limit, ending(&mut running.child, &mut output, &mut said)).await {
+    match timeout(limit, ending(&mut running, &mut said)).await {
         Ok(Ok(status)) if status.success() => Ok(lines(&said)),
         Ok(Ok(status)) => Err(ChildError::Failed { command, status, said: last_lines(&said) }),
         Ok(Err(source)) => Err(ChildError::Start { command, source }),
@@ -57,6 +57,7 @@ pub(crate) async fn run(job: Job<'_>, limit: Duration) -> Result<Vec<String>, Ch
 /// A child that runs.
 struct Running {
     child: Child,
+    output: Option<pipe::Receiver>,
     group: bool,
 }
 
@@ -66,17 +67,20 @@ impl Drop for Running {
         let group = Pid::from_raw(id);
         // It may have ended just now.
         let _ = killpg(group, Signal::SIGTERM);
+        // Its last words must not end it, while it puts away what it has begun.
+        let output = self.output.take();
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
                 tokio::time::sleep(TERM_GRACE).await;
                 let _ = killpg(group, Signal::SIGKILL);
+                drop(output);
             })),
             Err(_) => drop(killpg(group, Signal::SIGKILL)),
         }
     }
 }
 
-fn start(job: Job<'_>) -> std::io::Result<(Running, Option<pipe::Receiver>)> {
+fn start(job: Job<'_>) -> std::io::Result<Running> {
     let [program, arguments @ ..] = job.argv else {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "no command is configured"));
     };
@@ -90,15 +94,12 @@ fn start(job: Job<'_>) -> std::io::Result<(Running, Option<pipe::Receiver>)> {
     }
     let child = command.spawn()?;
     let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    Ok((Running { child, group: !job.stands }, Some(output)))
+    Ok(Running { child, output: Some(output), group: !job.stands })
 }
 
 /// Waits for the end, reading along, so that a talkative command is not stopped by a full pipe.
-async fn ending(
-    child: &mut Child,
-    output: &mut Option<pipe::Receiver>,
-    said: &mut Vec<u8>,
-) -> std::io::Result<ExitStatus> {
+async fn ending(running: &mut Running, said: &mut Vec<u8>) -> std::io::Result<ExitStatus> {
+    let Running { child, output, .. } = running;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
