@@ -33,6 +33,11 @@ impl Signals {
         })
     }
 
+    /// Waits for the end; safe to cancel.
+    pub(crate) async fn end(&mut self) {
+        while self.next().await != Signalled::End {}
+    }
+
     /// Waits for the next; safe to cancel.
     pub(crate) async fn next(&mut self) -> Signalled {
         tokio::select! {

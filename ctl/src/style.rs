@@ -41,7 +41,7 @@ impl Style {
             Self::Warn => "33",
             Self::Bad => "1;31",
             Self::Leaving => "35",
-            Self::Asleep => "34",
+            Self::Asleep => "94",
             Self::Returning => "36",
         };
         if !colour || code.is_empty() || text.is_empty() {

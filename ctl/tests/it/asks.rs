@@ -8,6 +8,7 @@ use crate::fleet::detail;
 use crate::harness::{Ctl, Outcome};
 use crate::rack;
 use crate::script::{Controller, Script};
+use crate::storm;
 
 const HARMFUL: [&str; 7] = [
     "node reboot pi-1",
@@ -31,7 +32,7 @@ fn controller(steps: Vec<CommandProgress>) -> Controller {
         progress: steps,
         plan: rack::plan(),
         // Of a shutdown and of a drill, of which each sees what it looks for.
-        timeline: [rack::drill(&["pi-1"]), rack::shutdown(&["pi-1"])].concat(),
+        timeline: [storm::drill(&["pi-1"]), storm::shutdown(&["pi-1"])].concat(),
         ..Script::default()
     })
 }

@@ -6,6 +6,7 @@ use crate::fleet::{degraded, detail, events};
 use crate::harness::Ctl;
 use crate::rack;
 use crate::script::{Controller, Script};
+use crate::storm;
 
 /// What steers a terminal in one way or another.
 const PAINT: &str = "\u{1b}[2J\u{9b}1;1HOK\u{7f}\u{8}\r\n\u{202e}\u{200b}\u{feff}\u{85}";
@@ -41,7 +42,7 @@ fn no_form_of_output_lets_it() {
     let audit = vec![AuditRecord { target: PAINT.to_owned(), outcome: PAINT.to_owned(), ..AuditRecord::default() }];
     let progress = CommandProgress { state: 3, message: PAINT.to_owned(), command_id: PAINT.to_owned() };
 
-    let mut power = rack::storm_at(7_330_000);
+    let mut power = storm::storm_at(7_330_000);
     for ups in &mut power.upses {
         let texts = [&mut ups.name, &mut ups.status, &mut ups.problem, &mut ups.model, &mut ups.cut_command];
         texts.into_iter().for_each(paint);
@@ -69,7 +70,7 @@ fn no_form_of_output_lets_it() {
         stage.needs.push(PAINT.to_owned());
         stage.nodes.iter_mut().for_each(|node| paint(&mut node.wake));
     }
-    let mut timeline = rack::shutdown(&["pi-1"]);
+    let mut timeline = storm::shutdown(&["pi-1"]);
     timeline.iter_mut().for_each(|event| paint(&mut event.message));
     timeline.push(OutageEvent { kind: PAINT.to_owned(), message: PAINT.to_owned(), ..timeline[0].clone() });
 
@@ -98,7 +99,7 @@ fn no_form_of_output_lets_it() {
                 power: power.clone(),
                 plan: plan.clone(),
                 timeline: timeline.clone(),
-                outages: rack::outages().into_iter().map(painted_outage).collect(),
+                outages: storm::outages().into_iter().map(painted_outage).collect(),
                 abort: AbortPowerResponse { kept: vec![PAINT.to_owned()], coming_back: vec![PAINT.to_owned()] },
                 ..Script::default()
             };

@@ -8,12 +8,13 @@ use crate::fleet::{degraded, healthy};
 use crate::harness::{Ctl, Outcome};
 use crate::rack;
 use crate::script::{Controller, Script};
+use crate::storm;
 
 fn script() -> Script {
     Script {
         power: rack::on_battery(),
         plan: rack::plan(),
-        outages: rack::outages(),
+        outages: storm::outages(),
         abort: AbortPowerResponse {
             kept: vec!["m5-1".to_owned(), "nas".to_owned()],
             coming_back: vec!["pi-1".to_owned()],
@@ -72,8 +73,8 @@ fn status() {
         ..rack::on_battery()
     };
     assert_snapshot!("power_cheap_ups", shown(with(cheap), "power status", Some(80)));
-    assert_snapshot!("power_storm", shown(with(rack::storm_at(150_000)), "power status", Some(80)));
-    assert_snapshot!("power_storm_json", shown(with(rack::storm_at(131_500)), "power status -o json", None));
+    assert_snapshot!("power_storm", shown(with(storm::storm_at(150_000)), "power status", Some(80)));
+    assert_snapshot!("power_storm_json", shown(with(storm::storm_at(131_500)), "power status -o json", None));
     let lost = UpsStatus {
         supply: Supply::Unknown.into(),
         status: String::new(),
@@ -138,8 +139,8 @@ fn status_of_the_fleet_has_a_section_of_power() {
     for (name, power) in [
         ("status_power_mains", rack::on_mains()),
         ("status_power_battery", rack::on_battery()),
-        ("status_power_storm", rack::storm_at(150_000)),
-        ("status_power_restoring", rack::storm_at(7_330_000)),
+        ("status_power_storm", storm::storm_at(150_000)),
+        ("status_power_restoring", storm::storm_at(7_330_000)),
     ] {
         let text = shown(fleet(power), "status", Some(80));
         assert_snapshot!(name, text.lines().take(7).collect::<Vec<_>>().join("\n"));
@@ -164,7 +165,7 @@ fn abort() {
 
 #[test]
 fn numbers_that_are_not_known_are_a_strange_answer() {
-    let mut outage = rack::storm_at(140_000);
+    let mut outage = storm::storm_at(140_000);
     outage.outage.as_mut().unwrap().nodes[0].step = 99;
     let mut plan = rack::plan();
     plan.stages[0].nodes[0].steps[0].kind = 99;
@@ -185,7 +186,7 @@ fn numbers_that_are_not_known_are_a_strange_answer() {
 
 #[test]
 fn a_terminal_without_utf8_gets_ascii() {
-    for (power, command) in [(rack::storm_at(150_000), "power status"), (rack::on_mains(), "power status")] {
+    for (power, command) in [(storm::storm_at(150_000), "power status"), (rack::on_mains(), "power status")] {
         let outcome = perform(with(power), command, Some(80), |mut ctl| {
             ctl.environment.ascii = true;
             ctl
@@ -198,4 +199,41 @@ fn a_terminal_without_utf8_gets_ascii() {
         ctl
     });
     assert_snapshot!("power_outage_ascii", outcome.fine().lines().take(18).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn strange_figures_break_no_page() {
+    for ms in [0, 1, u64::MAX / 1000, u64::MAX] {
+        for figure in [f32::NAN, f32::INFINITY, -5.0, 1e30] {
+            let mut power = storm::storm_at(180_000);
+            (power.supply_for_ms, power.runtime_left_ms, power.begins_in_ms) = (ms, Some(ms), Some(ms));
+            (power.critical_path_ms, power.margin_ms, power.wall_unix_ms) = (ms, ms, i64::MIN);
+            let ups = &mut power.upses[0];
+            ups.reading_age_ms = Some(ms);
+            let figures =
+                [&mut ups.charge_percent, &mut ups.load_percent, &mut ups.input_volts, &mut ups.battery_volts];
+            figures.into_iter().for_each(|given| *given = Some(figure));
+            ups.temperature_celsius = Some(figure);
+            let outage = power.outage.as_mut().unwrap();
+            outage.begun_unix_ms = i64::MAX;
+            outage.ended_unix_ms = Some(i64::MIN);
+            outage.events.iter_mut().skip(9).for_each(|event| (event.at_ms, event.wall_unix_ms) = (ms, i64::MAX));
+            let mut plan = rack::plan();
+            (plan.critical_path_ms, plan.margin_ms, plan.cut_delay_ms) = (ms, ms, Some(ms));
+            plan.stages[0].nodes[0].expected_ms = ms;
+            let outages = vec![outage.clone()];
+            let script = || Script {
+                status: FleetStatus { power: Some(power.clone()), ..healthy() },
+                power: power.clone(),
+                plan: plan.clone(),
+                outages: outages.clone(),
+                ..script()
+            };
+            for command in ["status", "power status", "power plan", "power history --outage 12", "power history"] {
+                for form in ["table", "wide", "json", "yaml"] {
+                    perform(script(), &format!("{command} -o {form}"), Some(80), |ctl| ctl).fine();
+                }
+            }
+        }
+    }
 }

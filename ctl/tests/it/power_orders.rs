@@ -9,10 +9,11 @@ use crate::harness::{Ctl, Outcome};
 use crate::power::perform;
 use crate::rack;
 use crate::script::{Controller, Ending, Script};
+use crate::storm;
 
 fn script(timeline: Vec<OutageEvent>) -> Script {
     let who = WhoAmIResponse { cluster_name: "rack".to_owned(), ..WhoAmIResponse::default() };
-    Script { who, plan: rack::plan(), timeline, outages: rack::outages(), ..Script::default() }
+    Script { who, plan: rack::plan(), timeline, outages: storm::outages(), ..Script::default() }
 }
 
 fn without_socket(outcome: &Outcome) -> String {
@@ -30,7 +31,11 @@ fn exactly_one_kind_of_target_and_a_reason() {
         "power shutdown --all --node pi-1 --reason x",
         "power shutdown --all --stage workers --reason x",
     ] {
-        assert_eq!(perform(script(vec![]), wrong, None, |ctl| ctl).status, ExitStatus::Usage, "{wrong}");
+        assert_eq!(
+            perform(script(vec![]), wrong, None, |ctl| ctl.args(["--yes"])).status,
+            ExitStatus::Usage,
+            "{wrong}"
+        );
     }
     let empty = perform(script(vec![]), "power shutdown --all --reason", None, |ctl| ctl.args([""]));
     assert_eq!(empty.status, ExitStatus::Usage);
@@ -63,7 +68,7 @@ fn a_dry_run_shows_the_plan_of_its_targets_and_does_nothing() {
 #[test]
 fn nodes_and_stages_go_together_and_each_event_is_a_line() {
     let folder = tempfile::tempdir().unwrap();
-    let controller = Controller::new(script(rack::shutdown(&["pi-1", "nas"])));
+    let controller = Controller::new(script(storm::shutdown(&["pi-1", "nas"])));
     let served = controller.serve(folder.path());
     let arguments = "power shutdown --stage storage --node pi-1 --reason dust --socket";
     let outcome =
@@ -85,7 +90,7 @@ fn all_goes_with_the_master_and_its_silence_is_success() {
         stage.nodes.retain(|node| names.contains(&node.name.as_str()));
     }
     plan.stages.retain(|stage| !stage.nodes.is_empty());
-    let mut timeline = rack::shutdown(&["pi-1", "pi-2"]);
+    let mut timeline = storm::shutdown(&["pi-1", "pi-2"]);
     let ordered = OutageEvent {
         at_ms: 20_000,
         node: "master".to_owned(),
@@ -102,8 +107,13 @@ fn all_goes_with_the_master_and_its_silence_is_success() {
         );
         assert_eq!(outcome.status, ExitStatus::Fine, "{}", outcome.err);
     }
+    // The controller's own word for it will do.
+    let last = timeline.pop().unwrap();
+    let mut own = timeline.clone();
+    own.push(OutageEvent { node: String::new(), kind: "master.ordered".to_owned(), ..last });
+    let told = Script { plan: plan.clone(), ending: Ending::Over, ..script(own) };
+    assert_eq!(perform(told, "power shutdown --all --reason move --yes", None, |ctl| ctl).status, ExitStatus::Fine);
     // Before that, it is none.
-    timeline.pop();
     let early = Script { plan, ending: Ending::Over, ..script(timeline) };
     let outcome = perform(early, "power shutdown --all --reason move --yes", Some(80), |ctl| ctl);
     assert_eq!(outcome.status, ExitStatus::Failed);
@@ -116,7 +126,7 @@ fn all_goes_with_the_master_and_its_silence_is_success() {
 
 #[test]
 fn nodes_that_are_not_confirmed_off_fail_it() {
-    let timeline = rack::shutdown(&["pi-1", "pi-6"]);
+    let timeline = storm::shutdown(&["pi-1", "pi-6"]);
     let command = "power shutdown --node pi-1 --node pi-6 --reason x --yes";
     let outcome = perform(script(timeline.clone()), command, Some(80), |ctl| ctl);
     assert_eq!(outcome.status, ExitStatus::Failed);
@@ -136,7 +146,7 @@ fn nodes_that_are_not_confirmed_off_fail_it() {
 
 #[test]
 fn an_abort_by_somebody_else_is_told() {
-    let mut timeline = rack::shutdown(&["pi-1"]);
+    let mut timeline = storm::shutdown(&["pi-1"]);
     timeline.truncate(4);
     timeline.push(OutageEvent {
         at_ms: 9_000,
@@ -151,7 +161,7 @@ fn an_abort_by_somebody_else_is_told() {
 
 #[test]
 fn a_lost_controller_is_followed_again_without_loss_or_repetition() {
-    let whole = rack::shutdown(&["pi-1", "pi-2"]);
+    let whole = storm::shutdown(&["pi-1", "pi-2"]);
     let mut script = script(whole[..7].to_vec());
     script.ending = Ending::Cut(Code::Unavailable, "stopping");
     script.outages = vec![Outage { number: 12, kind: "manual".to_owned(), events: whole.clone(), ..Outage::default() }];
@@ -180,7 +190,7 @@ fn a_refusal_is_told() {
 
 #[test]
 fn a_shutdown_that_is_not_followed_returns_when_it_has_begun() {
-    let script = Script { ending: Ending::Open, ..script(rack::shutdown(&["pi-1"])) };
+    let script = Script { ending: Ending::Open, ..script(storm::shutdown(&["pi-1"])) };
     let outcome = perform(script, "power shutdown --node pi-1 --reason x --yes --no-follow", None, |ctl| ctl);
     assert_eq!((outcome.status, outcome.out.as_str()), (ExitStatus::Fine, ""));
     assert!(
@@ -192,12 +202,12 @@ fn a_shutdown_that_is_not_followed_returns_when_it_has_begun() {
 
 #[test]
 fn drills_end_with_a_table() {
-    let outcome = perform(script(rack::drill(&["pi-1", "m5-3"])), "power drill pi-1 m5-3 --yes", Some(80), |ctl| ctl);
+    let outcome = perform(script(storm::drill(&["pi-1", "m5-3"])), "power drill pi-1 m5-3 --yes", Some(80), |ctl| ctl);
     assert_snapshot!("power_drill", without_socket(&outcome));
     assert_eq!(outcome.status, ExitStatus::Fine);
 
     let failed =
-        perform(script(rack::drill(&["pi-1", "pi-4"])), "power drill pi-1 pi-4 pi-2 --yes", Some(80), |ctl| ctl);
+        perform(script(storm::drill(&["pi-1", "pi-4"])), "power drill pi-1 pi-4 pi-2 --yes", Some(80), |ctl| ctl);
     assert_eq!(failed.status, ExitStatus::Failed);
     let table: Vec<_> = failed.out.lines().rev().take(5).collect();
     assert_snapshot!("power_drill_failed", table.into_iter().rev().collect::<Vec<_>>().join("\n"));

@@ -7,6 +7,7 @@ use crate::fleet::{NOW_MS, degraded, detail, events, healthy};
 use crate::harness::{Ctl, both};
 use crate::rack;
 use crate::script::{Controller, Script};
+use crate::storm;
 
 fn script() -> Script {
     Script {
@@ -26,10 +27,10 @@ fn script() -> Script {
             cluster_id: "rh-0123456789ab".to_owned(),
             cluster_name: "rack".to_owned(),
         },
-        power: rack::storm_at(140_000),
+        power: storm::storm_at(140_000),
         plan: rack::plan(),
-        timeline: rack::shutdown(&["pi-1"]),
-        outages: rack::outages(),
+        timeline: storm::shutdown(&["pi-1"]),
+        outages: storm::outages(),
         ..Script::default()
     }
 }

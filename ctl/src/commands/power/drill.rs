@@ -14,6 +14,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::{Page, Report, as_word};
+use crate::screen::Signals;
 use crate::style::Style;
 use crate::table::{Cell, Column, Table};
 use crate::text::Text;
@@ -85,9 +86,10 @@ pub(super) async fn run(args: DrillArgs, invocation: &mut Invocation) -> Result<
     confirmation.ask(invocation, &harm, &place)?;
 
     let request = DrillRequest { nodes: names, reason: args.reason };
+    let signals = Signals::listen()?;
     let stream = connection.answer(connection.power().drill(request)).await?;
     let mut following = Following::new(listed, None, &target);
-    if let End::Left = following.run(stream, connection, invocation).await? {
+    if let End::Left = following.run(stream, connection, signals, invocation).await? {
         invocation.console.note("You no longer follow it. The drill goes on; to end it: ctl power abort");
         return Ok(ExitStatus::Fine);
     }

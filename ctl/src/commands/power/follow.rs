@@ -15,6 +15,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::{Invocation, connect};
 use crate::output::{Format, Page, Report};
+use crate::screen::Signals;
 use crate::target::Target;
 
 /// Waits between two tries to hear of it again: the first, and the longest.
@@ -56,16 +57,18 @@ impl<'a> Following<'a> {
         self.events.first().map(|event| event.outage)
     }
 
-    /// Shows what comes until the end or Ctrl-C.
+    /// Shows what comes until the end or Ctrl-C. Who calls this listens for signals before the order is given, so that
+    /// nobody is left without a word about what goes on.
     pub(super) async fn run(
         &mut self,
         stream: Streaming<OutageEvent>,
         connection: Connection,
+        mut signals: Signals,
         invocation: &mut Invocation,
     ) -> Result<End, CtlError> {
         tokio::select! {
             end = self.hear(stream, connection, invocation) => end,
-            _ = tokio::signal::ctrl_c() => Ok(End::Left),
+            () = signals.end() => Ok(End::Left),
         }
     }
 

@@ -21,11 +21,13 @@ pub(super) fn headline(report: &PowerReport) -> (Style, String) {
         (Phase::ShuttingDown, outage) => {
             let progress = outage.as_ref().map_or_else(String::new, |outage| format!("{}; ", progress(outage)));
             let left = match (report.runtime_left_seconds, report.supply) {
-                (Some(left), Supply::Battery | Supply::Unknown) => format!("{} of battery left", spoken(left as u64)),
+                (Some(left), Supply::Battery | Supply::Unknown) => format!("battery for {}", spoken(left as u64)),
                 (_, Supply::Mains) => "on mains".to_owned(),
                 (None, _) => format!("{} for {supply_for}", report.supply_words()),
             };
-            (Style::Bad, format!("SHUTTING DOWN: {progress}{left}"))
+            let all_gone = outage.as_ref().is_some_and(|outage| outage.count(&GONE) == outage.nodes.len());
+            let what = if all_gone { "SHUT DOWN" } else { "SHUTTING DOWN" };
+            (Style::Bad, format!("{what}: {progress}{left}"))
         }
         (Phase::OnBattery, _) => {
             let what = match report.supply {
@@ -90,12 +92,12 @@ pub(super) fn brief(report: &PowerReport) -> (Style, String) {
 
 /// How far the nodes are on their way down.
 fn progress(outage: &OutageReport) -> String {
-    let off = outage.count(&GONE);
-    let moving = match outage.count(&["ordered", "stopping", "powering-off"]) {
-        0 => String::new(),
-        moving => format!(", {moving} on the way"),
-    };
-    format!("{off} of {} off{moving}", count(outage.nodes.len(), "node"))
+    let (all, off, missing) = (outage.nodes.len(), outage.count(&["off"]), outage.count(&["missing"]));
+    let moving = outage.count(&["ordered", "stopping", "powering-off"]);
+    let mut parts = vec![format!("{off} of {all} off")];
+    parts.extend((moving > 0).then(|| format!("{moving} going")));
+    parts.extend((missing > 0).then(|| format!("{missing} unconfirmed")));
+    parts.join(", ")
 }
 
 /// How far the nodes are: of how many, and those that are neither at work nor off.

@@ -1,6 +1,7 @@
 use super::headline::headline;
 use super::outage::OutageReport;
 use super::report::{Phase, PowerReport, WitnessReport};
+use super::summary::moved;
 use super::timeline::{Span, drawing, event_table};
 use super::ups::UpsReport;
 use crate::output::{Page, Report};
@@ -51,7 +52,7 @@ fn head(report: &PowerReport, page: &Page) -> Vec<String> {
 
 /// All that is known; on a page with a last row, what matters most keeps its room.
 fn draw(report: &PowerReport, page: &Page, head: Vec<String>) -> String {
-    let moving = report.outage.as_ref().filter(|outage| !outage.nodes.is_empty());
+    let moving = report.outage.as_ref().filter(|outage| moved(outage));
     let sections = match (moving, page.rows) {
         (Some(outage), Some(rows)) => live(report, outage, page, rows, head),
         (Some(outage), None) => {

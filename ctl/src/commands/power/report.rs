@@ -140,3 +140,30 @@ fn phase(number: i32) -> Result<Phase, Invalid> {
         Ok(v1::PowerPhase::Unspecified) | Err(_) => Err(Invalid::new("phase", format!("{number} is not known"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rackhaven_proto::v1::{self, PowerStatus, UpsStatus};
+
+    use super::PowerReport;
+
+    #[test]
+    fn a_report_ages() {
+        let status = |supply: v1::Supply| PowerStatus {
+            phase: v1::PowerPhase::OnBattery.into(),
+            supply: supply.into(),
+            supply_for_ms: 10_000,
+            runtime_left_ms: Some(60_000),
+            begins_in_ms: Some(2_000),
+            upses: vec![UpsStatus { supply: supply.into(), reading_age_ms: Some(500), ..UpsStatus::default() }],
+            wall_unix_ms: 1_000,
+            ..PowerStatus::default()
+        };
+        let aged = |supply| PowerReport::new(status(supply)).unwrap().aged(3.0);
+        let report = aged(v1::Supply::Battery);
+        assert_eq!((report.supply_for_seconds, report.wall_unix_ms), (13.0, 4_000));
+        assert_eq!((report.runtime_left_seconds, report.begins_in_seconds), (Some(57.0), Some(0.0)));
+        assert_eq!(report.upses[0].reading_age_seconds, Some(3.5));
+        assert_eq!(aged(v1::Supply::Mains).runtime_left_seconds, Some(60.0));
+    }
+}

@@ -14,6 +14,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::{Page, Report};
+use crate::screen::Signals;
 use crate::style::Style;
 use crate::units::{count, spoken_ms};
 
@@ -85,6 +86,7 @@ pub(super) async fn run(args: ShutdownArgs, invocation: &mut Invocation) -> Resu
     let master = plan.master().map(|node| node.name.to_string());
     let request =
         PowerShutdownRequest { nodes: targets.nodes, stages: targets.stages, all: args.all, reason: args.reason };
+    let signals = Signals::listen()?;
     let mut stream = connection.answer(connection.power().shutdown(request)).await?;
     if args.no_follow {
         let first = connection.answer_of_stream(&mut stream).await?;
@@ -94,7 +96,7 @@ pub(super) async fn run(args: ShutdownArgs, invocation: &mut Invocation) -> Resu
         return Ok(ExitStatus::Fine);
     }
     let mut following = Following::new(nodes, master, &target);
-    let end = following.run(stream, connection, invocation).await?;
+    let end = following.run(stream, connection, signals, invocation).await?;
     if matches!(end, End::Left) {
         invocation.console.note("You no longer follow it. The shutdown goes on; to end it: ctl power abort");
         return Ok(ExitStatus::Fine);

@@ -186,7 +186,11 @@ fn draw(picture: &Picture, invocation: &mut Invocation) -> Result<(), CtlError> 
     let report = picture.report.aged(picture.heard.elapsed().as_secs_f64());
     let text = match &picture.lost {
         None => report.render(&page),
-        Some((since, reason)) => render_lost(&report, &page, since.elapsed().as_secs(), reason),
+        Some((since, reason)) => {
+            // What became of the nodes since then is not known: their bars end there.
+            let report = PowerReport { wall_unix_ms: picture.report.wall_unix_ms, ..report };
+            render_lost(&report, &page, since.elapsed().as_secs(), reason)
+        }
     };
     screen::draw(&text, invocation)
 }

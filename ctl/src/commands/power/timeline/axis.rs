@@ -4,6 +4,8 @@ use crate::units::spoken;
 
 /// How wide a stretch that is left out is drawn.
 const BREAK_COLUMNS: usize = 2;
+/// At most so many stretches are left out.
+const MOST_BREAKS: usize = 3;
 /// A quiet stretch is left out when it is longer than this share of all the rest: a half.
 const QUIET_SHARE: u64 = 2;
 /// The share of the rest that is still drawn on either side of what is left out: a tenth.
@@ -59,7 +61,7 @@ impl Axis {
     pub(crate) fn new(quiet: &[(u64, u64)], from_ms: u64, to_ms: u64, columns: usize) -> Self {
         let from_ms = from_ms.min(LAST_MS);
         let to_ms = to_ms.min(LAST_MS).max(from_ms + 1);
-        let drawn = stretches(quiet, from_ms, to_ms, columns);
+        let drawn = stretches(quiet, from_ms, to_ms);
         let room = columns.saturating_sub(BREAK_COLUMNS * drawn.len().saturating_sub(1)).max(1);
         let total: u64 = drawn.iter().map(|(from, to)| to - from).sum();
         let mut cells = Vec::with_capacity(columns);
@@ -105,8 +107,10 @@ impl Axis {
             // A mark stands where its moment lies; behind a break there is one in any case.
             let due = from.next_multiple_of(step);
             let marked = if due < to || from == due { Some(due) } else { after_break.then_some(from) };
-            let Some(moment) = marked else { continue };
-            let mark = format!("╷{}", mark_word(moment, step));
+            let Some(marked) = marked else { continue };
+            // After hours, between marks that are minutes apart, seconds are of no use.
+            let brief = step >= MINUTE && marked >= HOUR;
+            let mark = format!("╷{}", moment(if brief { marked - marked % MINUTE } else { marked }));
             if place < used || place + mark.chars().count() > self.columns.len() {
                 continue;
             }
@@ -119,14 +123,19 @@ impl Axis {
     }
 }
 
+/// How much of the time between two moments is drawn, milliseconds.
+pub(crate) fn drawn_ms(quiet: &[(u64, u64)], from_ms: u64, to_ms: u64) -> u64 {
+    stretches(quiet, from_ms, to_ms).iter().map(|(from, to)| to - from).sum()
+}
+
 /// The stretches that are drawn, in order; what lies between two of them is left out.
-fn stretches(quiet: &[(u64, u64)], from_ms: u64, to_ms: u64, columns: usize) -> Vec<(u64, u64)> {
+fn stretches(quiet: &[(u64, u64)], from_ms: u64, to_ms: u64) -> Vec<(u64, u64)> {
     let mut quiet: Vec<_> = quiet.iter().map(|(from, to)| (*from.max(&from_ms), *to.min(&to_ms))).collect();
     quiet.retain(|(from, to)| to > from);
     quiet.sort_by_key(|(from, to)| std::cmp::Reverse(to - from));
-    let mut drawn = to_ms - from_ms;
+    let mut drawn = to_ms.saturating_sub(from_ms);
     let mut breaks = Vec::new();
-    for (from, to) in quiet.into_iter().take(columns / (BREAK_COLUMNS * 8)) {
+    for (from, to) in quiet.into_iter().take(MOST_BREAKS) {
         let rest = drawn - (to - from);
         if rest == 0 || to - from < LEAST_BREAK_MS.max(rest / QUIET_SHARE) {
             break;
@@ -142,8 +151,8 @@ fn stretches(quiet: &[(u64, u64)], from_ms: u64, to_ms: u64, columns: usize) -> 
     begins.zip(ends).filter(|(begin, end)| end > begin).collect()
 }
 
-/// A moment as briefly as the distance of the marks allows: `45s`, `2m30s`, `1h05m`.
-fn mark_word(ms: u64, step: u64) -> String {
+/// A moment of an outage: `45s`, `2m30s`, `1h05m`.
+pub(crate) fn moment(ms: u64) -> String {
     let (hours, minutes, seconds) = (ms / HOUR, ms % HOUR / MINUTE, ms % MINUTE / SECOND);
     match (hours, minutes, seconds) {
         (0, 0, seconds) => format!("{seconds}s"),
@@ -152,7 +161,6 @@ fn mark_word(ms: u64, step: u64) -> String {
         (48.., _, _) => spoken(ms / SECOND).replace(' ', ""),
         (hours, 0, 0) => format!("{hours}h"),
         (hours, minutes, 0) => format!("{hours}h{minutes:02}m"),
-        (hours, minutes, _) if step >= MINUTE => format!("{hours}h{minutes:02}m"),
         (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
     }
 }

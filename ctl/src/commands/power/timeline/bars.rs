@@ -119,7 +119,7 @@ impl Shade {
             Self::Stopping => "stopping",
             Self::PoweringOff => "powering off",
             Self::Off => "off",
-            Self::Missing => "not confirmed off",
+            Self::Missing => "unconfirmed",
             Self::Failed => "failed",
             Self::Returning => "returning",
             Self::Back => "back",

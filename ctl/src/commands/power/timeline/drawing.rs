@@ -1,7 +1,7 @@
 //! Bars under an axis, in the room that there is.
 
 use super::super::outage::{OutageNodeReport, OutageReport};
-use super::axis::{Axis, Column};
+use super::axis::{Axis, Column, drawn_ms};
 use super::bars::{Segment, Shade, bar, quiet, shade_between};
 use crate::output::Page;
 use crate::style::Style;
@@ -22,8 +22,6 @@ const LENGTHS_MS: [u64; 14] = [
     30_000, 60_000, 90_000, 120_000, 180_000, 240_000, 300_000, 420_000, 600_000, 900_000, 1_200_000, 1_800_000,
     2_700_000, 3_600_000,
 ];
-/// A fleet in which nothing has changed for so long may be drawn without that time, milliseconds.
-const QUIET_MS: u64 = 60_000;
 
 /// Which time is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +47,20 @@ impl Span {
         let moments = || bars.iter().flatten().map(|segment| segment.from_ms).filter(|moment| *moment > 0);
         let first = moments().min().unwrap_or(0);
         let from_ms = first - first % 5000;
-        let passed = now_ms.saturating_sub(from_ms);
-        let rested =
-            quiet(&bars, from_ms, now_ms).last().filter(|(_, to)| *to == now_ms).map_or(0, |(from, to)| to - from);
-        if passed > expected_ms && rested >= QUIET_MS.max((passed - rested) / 2) {
+        let quiet = quiet(&bars, from_ms, now_ms);
+        let drawn = drawn_ms(&quiet, from_ms, now_ms);
+        if let Some(((_, to), before)) = quiet.split_last()
+            && *to == now_ms
+            && now_ms - from_ms > expected_ms
+            && drawn < drawn_ms(before, from_ms, now_ms)
+        {
+            // Nothing has been under way for so long that it is left out: there is nothing to keep room for.
             return Self { from_ms, until_ms: now_ms, to_ms: now_ms };
         }
-        let wanted = passed.max(expected_ms);
+        let wanted = drawn.max(expected_ms);
         let double = std::iter::successors(LENGTHS_MS.last().map(|last| last * 2), |length| length.checked_mul(2));
         let length = LENGTHS_MS.into_iter().chain(double).find(|length| *length >= wanted).unwrap_or(wanted);
-        Self { from_ms, until_ms: now_ms, to_ms: from_ms.saturating_add(length) }
+        Self { from_ms, until_ms: now_ms, to_ms: now_ms.saturating_add(length - drawn) }
     }
 }
 
@@ -154,7 +156,9 @@ enum Fill {
 fn filled(bar: &[Segment], axis: &Axis, until_ms: u64) -> Vec<Fill> {
     let fill = |column: &Column| match *column {
         Column::Break => Fill::LeftOut,
-        Column::Time(from, to) if from < until_ms => Fill::Shade(shade_between(bar, from, to.min(until_ms + 1))),
+        Column::Time(from, to) if from < until_ms => {
+            Fill::Shade(shade_between(bar, from, to.min(until_ms.saturating_add(1))))
+        }
         Column::Time(..) => Fill::ToCome,
     };
     axis.columns().iter().map(fill).collect()

@@ -1,10 +1,10 @@
 //! A timeline as lines for people.
 
 use super::super::outage::TimelineEvent;
+use super::axis::moment;
 use crate::output::Page;
 use crate::style::Style;
 use crate::table::{Cell, Column, Growing, Table};
-use crate::units::short_duration;
 
 /// Events as they come, aligned.
 pub(crate) struct EventLines(Growing);
@@ -59,7 +59,7 @@ fn cells(event: &TimelineEvent, page: &Page) -> Vec<Cell> {
 fn after(ms: u64) -> String {
     match ms {
         0..60_000 => format!("{:.1}s", ms as f64 / 1000.0),
-        _ => short_duration(ms / 1000),
+        _ => moment(ms),
     }
 }
 
@@ -122,6 +122,6 @@ mod tests {
         ] {
             assert_eq!(sentence(kind, message).0, text);
         }
-        assert_eq!([0, 1_234, 59_949, 130_000].map(after), ["0.0s", "1.2s", "59.9s", "2m10s"]);
+        assert_eq!([0, 1_234, 59_949, 130_000, 7_301_000].map(after), ["0.0s", "1.2s", "59.9s", "2m10s", "2h01m41s"]);
     }
 }
