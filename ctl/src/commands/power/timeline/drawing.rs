@@ -1,8 +1,9 @@
 //! Bars under an axis, in the room that there is.
 
 use super::super::outage::{OutageNodeReport, OutageReport};
-use super::axis::{Axis, Column, drawn_ms};
+use super::axis::{Axis, Column};
 use super::bars::{Segment, Shade, bar, quiet, shade_between};
+use super::span::{Span, bars_of};
 use crate::output::Page;
 use crate::style::Style;
 use crate::text::{cut, width};
@@ -17,52 +18,6 @@ const MOST_NAME_COLUMNS: usize = 14;
 const MOST_STATE_COLUMNS: usize = 12;
 /// Blanks between two parts of a row.
 const GAP: usize = 2;
-/// A drawing that grows is as long as one of these, milliseconds; later ones double.
-const LENGTHS_MS: [u64; 14] = [
-    30_000, 60_000, 90_000, 120_000, 180_000, 240_000, 300_000, 420_000, 600_000, 900_000, 1_200_000, 1_800_000,
-    2_700_000, 3_600_000,
-];
-
-/// Which time is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    /// Left end of the axis, milliseconds from the outage's begin.
-    pub(crate) from_ms: u64,
-    /// Where the bars end: now, or the outage's end.
-    pub(crate) until_ms: u64,
-    /// Right end of the axis.
-    pub(crate) to_ms: u64,
-}
-
-impl Span {
-    /// All of an outage that is over.
-    pub(crate) fn whole(until_ms: u64) -> Self {
-        Self { from_ms: 0, until_ms, to_ms: until_ms }
-    }
-
-    /// An outage that goes on: from the first order on, with room for what is expected; the axis grows in steps, so
-    /// that the picture stays calm.
-    pub(crate) fn growing(outage: &OutageReport, now_ms: u64, expected_ms: u64) -> Self {
-        let bars = bars_of(outage);
-        let moments = || bars.iter().flatten().map(|segment| segment.from_ms).filter(|moment| *moment > 0);
-        let first = moments().min().unwrap_or(0);
-        let from_ms = first - first % 5000;
-        let quiet = quiet(&bars, from_ms, now_ms);
-        let drawn = drawn_ms(&quiet, from_ms, now_ms);
-        if let Some(((_, to), before)) = quiet.split_last()
-            && *to == now_ms
-            && now_ms - from_ms > expected_ms
-            && drawn < drawn_ms(before, from_ms, now_ms)
-        {
-            // Nothing has been under way for so long that it is left out: there is nothing to keep room for.
-            return Self { from_ms, until_ms: now_ms, to_ms: now_ms };
-        }
-        let wanted = drawn.max(expected_ms);
-        let double = std::iter::successors(LENGTHS_MS.last().map(|last| last * 2), |length| length.checked_mul(2));
-        let length = LENGTHS_MS.into_iter().chain(double).find(|length| *length >= wanted).unwrap_or(wanted);
-        Self { from_ms, until_ms: now_ms, to_ms: now_ms.saturating_add(length - drawn) }
-    }
-}
 
 /// The marks, a row for each node in the order of stages (at most `rows`, the busiest), and the legend.
 pub(crate) fn drawing(outage: &OutageReport, span: Span, page: &Page, rows: Option<usize>) -> Vec<String> {
@@ -84,11 +39,6 @@ pub(crate) fn drawing(outage: &OutageReport, span: Span, page: &Page, rows: Opti
     }
     lines.extend(legend(outage, &bars, page));
     lines
-}
-
-/// The bars of all nodes.
-fn bars_of(outage: &OutageReport) -> Vec<Vec<Segment>> {
-    outage.nodes.iter().map(|node| bar(node.name.as_str(), &outage.events)).collect()
 }
 
 /// The nodes in the order in which their stages go.
@@ -287,4 +237,54 @@ fn legend(outage: &OutageReport, bars: &[Vec<Segment>], page: &Page) -> Vec<Stri
     }
     lines.push(line);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use rackhaven_proto::v1::{Outage, OutageEvent, OutageNode};
+
+    use super::super::super::outage::OutageReport;
+    use super::{choose, in_order};
+
+    fn outage(nodes: &[(&str, &str, &str)], events: &[(u64, &str, &str)]) -> OutageReport {
+        let node = |(name, stage, state): &(&str, &str, &str)| OutageNode {
+            name: (*name).to_owned(),
+            stage: (*stage).to_owned(),
+            state: (*state).to_owned(),
+            ..OutageNode::default()
+        };
+        let event = |(at_s, node, kind): &(u64, &str, &str)| OutageEvent {
+            at_ms: at_s * 1000,
+            node: (*node).to_owned(),
+            kind: (*kind).to_owned(),
+            ..OutageEvent::default()
+        };
+        let (nodes, events) = (nodes.iter().map(node).collect(), events.iter().map(event).collect());
+        OutageReport::new(Outage { nodes, events, ..Outage::default() }).unwrap()
+    }
+
+    #[test]
+    fn the_busiest_are_shown_in_the_order_of_stages() {
+        let nodes = [
+            ("m", "master", "running"),
+            ("a", "workers", "off"),
+            ("b", "workers", "stopping"),
+            ("n", "storage", "running"),
+            ("c", "workers", "missing"),
+        ];
+        let outage = outage(&nodes, &[(5, "b", "node.ordered"), (9, "n", "node.ordered")]);
+        let ordered = in_order(&outage);
+        let names =
+            |shown: &[&super::OutageNodeReport]| shown.iter().map(|node| node.name.to_string()).collect::<String>();
+        assert_eq!(names(&ordered), "abcnm");
+        for (rows, shown, rest) in [
+            (5, "abcnm", None),
+            (4, "abc", Some("… 2 more: 2 running")),
+            (3, "bc", Some("… 3 more: 1 off, 2 running")),
+            (1, "", Some("… 5 more: 1 missing, 1 stopping, 1 off, 2 running")),
+        ] {
+            let (kept, told) = choose(&ordered, rows);
+            assert_eq!((names(&kept).as_str(), told.as_deref()), (shown, rest), "{rows} rows");
+        }
+    }
 }

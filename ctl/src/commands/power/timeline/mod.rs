@@ -4,7 +4,9 @@ mod axis;
 mod bars;
 mod drawing;
 mod lines;
+mod span;
 
 pub(super) use bars::{Shade, bar};
-pub(super) use drawing::{Span, drawing};
+pub(super) use drawing::drawing;
 pub(super) use lines::{EventLines, event_table};
+pub(super) use span::Span;
