@@ -128,6 +128,7 @@ pub fn controller_message(data: &[u8]) {
         }
         Some(FromController::ShutdownAbort(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::DrainEnded(wire)) => same_again::<OrderId>(&wire.order_id),
+        Some(FromController::PowerOffHeard(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::StopReportStored(_)) => {}
         None => {}
     }

@@ -70,6 +70,12 @@ impl Node {
         let _ = self.parts.shutdown.send(ToShutdown::Event(event)).await;
     }
 
+    /// The controller has understood that this machine goes off.
+    pub(super) async fn power_off_heard(&mut self) {
+        // It is gone only when the agent ends.
+        let _ = self.parts.shutdown.send(ToShutdown::PowerOffHeard).await;
+    }
+
     /// Takes what the node's way down tells; what of it is for the controller.
     pub(super) fn news_of_shutdown(&mut self, news: FromShutdown) -> Option<ToController> {
         match news {

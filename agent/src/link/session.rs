@@ -226,6 +226,7 @@ impl Node {
                     session.urgent.extend(refused.answer());
                 }
             },
+            Some(FromController::PowerOffHeard(_)) => self.power_off_heard().await,
             Some(FromController::Welcome(_)) => return Err(Status::internal("a second welcome")),
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),

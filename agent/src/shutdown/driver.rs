@@ -14,6 +14,8 @@ use crate::state::{StateFolder, load_shutdown, save_shutdown};
 
 /// What waits to be taken in, or to be told.
 const QUEUE_LENGTH: usize = 64;
+/// How long a node that goes off waits for the controller to have understood that.
+const HEARD: Duration = Duration::from_secs(1);
 /// The longest nap: the timer stands still in suspend, moments do not.
 const NAP_MS: u64 = 1_000;
 
@@ -21,6 +23,8 @@ const NAP_MS: u64 = 1_000;
 pub enum ToShutdown {
     /// Something happened.
     Event(Event),
+    /// The controller has understood that this machine goes off.
+    PowerOffHeard,
     /// The configuration is new.
     Setup(Arc<Setup>),
     /// The agent ends; answered when nothing is performed any more.
@@ -65,6 +69,9 @@ pub struct Shutdown {
     /// What is done with K3s, and whether it lets it go.
     k3s_job: Option<(bool, AbortHandle)>,
     hook_answer: Option<oneshot::Sender<bool>>,
+    connected: bool,
+    /// The power-off waits for it.
+    heard: Option<oneshot::Sender<()>>,
     first: Vec<Action>,
 }
 
@@ -107,6 +114,8 @@ impl Shutdown {
             step: None,
             k3s_job: None,
             hook_answer: None,
+            connected: false,
+            heard: None,
             first,
         };
         (shutdown, Ends { told, tells, let_go: may_go }, damaged)
@@ -122,6 +131,11 @@ impl Shutdown {
             let event = tokio::select! {
                 told = self.inbox.recv() => match told {
                     Some(ToShutdown::Event(event)) => event,
+                    Some(ToShutdown::PowerOffHeard) => {
+                        // It may have been waited for no longer.
+                        let _ = self.heard.take().map(|heard| heard.send(()));
+                        continue;
+                    }
                     Some(ToShutdown::Setup(setup)) => {
                         self.sequence.set_hold_max_ms(milliseconds(setup.k3s.hold_max));
                         self.setup = setup;
@@ -167,6 +181,11 @@ impl Shutdown {
     }
 
     fn take(&mut self, event: Event) {
+        match event {
+            Event::SessionOpened => self.connected = true,
+            Event::SessionLost => self.connected = false,
+            _ => {}
+        }
         let actions = self.sequence.step(self.clock.monotonic_ms(), event);
         self.save();
         self.perform_all(actions);
@@ -228,7 +247,16 @@ impl Shutdown {
         let (ticket, news) = (*ticket, self.news.0.clone());
         let gate = HookGate { ticket, news: news.clone() };
         let setup = Arc::clone(&self.setup);
+        let heard = (*kind == StepKind::PowerOff && self.connected).then(|| {
+            let (told, heard) = oneshot::channel();
+            self.heard = Some(told);
+            heard
+        });
         let task = tokio::spawn(async move {
+            if let Some(heard) = heard {
+                // Not heard is no reason to stay.
+                let _ = tokio::time::timeout(HEARD, heard).await;
+            }
             let end = perform(job, setup, gate).await;
             // The receiver lives as long as the driver.
             let _ = news.send((ticket, News::Ended(end))).await;

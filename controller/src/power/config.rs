@@ -9,11 +9,14 @@ use rackhaven_proto::model::{Endpoint, LabelKey, LabelValue, Labels, MacAddress,
 use serde::Deserialize;
 
 use super::policy::{Need, Policy, Shed, Stage, Wake};
+use crate::nut::facade::{FacadeConfig, FacadeUser};
 use crate::nut::{TlsMode, UpsConfig, UpsUser};
 use crate::witness::WitnessAddress;
 
 /// How long a NUT client of a stage may take to log out, unless told otherwise, milliseconds.
 const CLIENTS_MS: u64 = 60_000;
+/// Most NUT clients at a time.
+const MOST_CLIENTS: usize = 64;
 
 /// The checked table.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,21 +87,8 @@ pub enum WakeSetting {
 pub struct FacadeSettings {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// The name under which the UPS is served.
-    pub ups: String,
-    /// Who may log in, with whose password, and in which stage.
-    pub users: Vec<FacadeUserSettings>,
-}
-
-/// One NUT user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FacadeUserSettings {
-    /// Its name.
-    pub name: String,
-    /// The file whose first line is its password.
-    pub password_file: PathBuf,
-    /// The stage that it goes down with.
-    pub stage: Option<String>,
+    /// What is served, and to whom.
+    pub served: FacadeConfig,
 }
 
 /// The table's form.
@@ -262,8 +252,9 @@ fn stage(raw: &RawStage, with_clients: bool) -> Result<(Stage, Vec<Selector>), I
 }
 
 fn stages(raw: &[RawStage], facade: Option<&FacadeSettings>) -> Result<Vec<(Stage, Vec<Selector>)>, Invalid> {
-    let of_clients =
-        |name: &str| facade.is_some_and(|facade| facade.users.iter().any(|user| user.stage.as_deref() == Some(name)));
+    let of_clients = |name: &str| {
+        facade.is_some_and(|facade| facade.served.users.iter().any(|user| user.stage.as_deref() == Some(name)))
+    };
     let mut stages: Vec<(Stage, Vec<Selector>)> = Vec::with_capacity(raw.len());
     for raw in raw {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -277,7 +268,7 @@ fn stages(raw: &[RawStage], facade: Option<&FacadeSettings>) -> Result<Vec<(Stag
         stages.push(stage(raw, of_clients(&raw.name))?);
     }
     let known = |name: &str| stages.iter().any(|(stage, _)| stage.name == name);
-    let users = facade.into_iter().flat_map(|facade| &facade.users);
+    let users = facade.into_iter().flat_map(|facade| &facade.served.users);
     match users.filter_map(|user| user.stage.as_deref()).find(|name| !known(name)) {
         Some(name) => Err(Invalid::new("power.facade.user.stage", format!("there is no stage {name:?}"))),
         None => Ok(stages),
@@ -303,13 +294,15 @@ fn facade(raw: RawFacade) -> Result<FacadeSettings, Invalid> {
     if listen.is_empty() {
         return Err(Invalid::new("power.facade.listen", "names no address"));
     }
-    let user = |user: RawFacadeUser| FacadeUserSettings {
-        name: user.name,
-        password_file: user.password_file,
-        stage: user.stage,
+    let user =
+        |user: RawFacadeUser| FacadeUser { name: user.name, password_file: user.password_file, stage: user.stage };
+    let served = FacadeConfig {
+        ups: raw.ups.unwrap_or_else(|| "ups".to_owned()),
+        description: "as Rackhaven sees it".to_owned(),
+        users: raw.user.into_iter().map(user).collect(),
+        max_clients: MOST_CLIENTS,
     };
-    let users = raw.user.into_iter().map(user).collect();
-    Ok(FacadeSettings { listen, ups: raw.ups.unwrap_or_else(|| "ups".to_owned()), users })
+    Ok(FacadeSettings { listen, served })
 }
 
 fn wake(raw: &BTreeMap<String, String>) -> Result<BTreeMap<NodeName, WakeSetting>, Invalid> {

@@ -19,6 +19,7 @@ use super::memory::{Memory, Moment, PowerClock, Saved};
 use super::policy::Roster;
 use super::probes::Probes;
 use super::record::Recorder;
+use super::served::Served;
 use super::{Ask, FEED_LENGTH, Input, Power, QUEUE_LENGTH, Shared, UpsView, WitnessView, moment, roster, sources};
 use crate::clock::Clock;
 use crate::core::Core as Parts;
@@ -126,6 +127,7 @@ pub(super) struct Driver {
     pub(super) recorder: Recorder,
     roster_ms: Option<u64>,
     probed_ms: u64,
+    served: Option<Served>,
     saved_well: bool,
     /// When the outages of this run began, the core's milliseconds.
     pub(super) begun: BTreeMap<u64, u64>,
@@ -143,6 +145,18 @@ pub async fn drive(parts: Arc<Parts>, own: Drive) -> anyhow::Result<()> {
     sources::watch_upses(&config.power, &paces, &parts.power.inputs);
     let (witness_pace, witness_paces) = watch::channel(Duration::from_millis(config.power.witness_every_ms));
     sources::watch_witnesses(&config.power, &witness_paces, &parts.power.inputs);
+    let served = match &config.power.facade {
+        None => None,
+        Some(settings) => match Served::start(settings, Arc::clone(&parts.clock)) {
+            Ok(served) => Some(served),
+            Err(error) => {
+                // The fleet's own way down matters more than those who listen.
+                let message = format!("the UPS is not served to others: {error}");
+                parts.events.observe(&parts.clock, None, "power.facade", Severity::Critical, message).await;
+                None
+            }
+        },
+    };
     let mut driver = Driver {
         parts,
         memory,
@@ -153,6 +167,7 @@ pub async fn drive(parts: Arc<Parts>, own: Drive) -> anyhow::Result<()> {
         recorder,
         roster_ms: None,
         probed_ms: 0,
+        served,
         saved_well: true,
         begun: BTreeMap::new(),
     };
@@ -222,6 +237,7 @@ impl Driver {
         }
         let mut events = Vec::with_capacity(batch.len());
         let mut asks = Vec::new();
+        events.extend(self.served.as_mut().map(Served::changes).unwrap_or_default());
         for input in batch {
             match input {
                 Input::Event(event) => {
@@ -259,16 +275,11 @@ impl Driver {
         for ask in asks {
             actions.extend(answer(core, &context, ask));
         }
-        let state = core.state();
-        let drains = state.supply.drains() || state.outage.is_some();
-        Outcome {
-            actions,
-            notices: core.notices(&context),
-            to_probe: core.to_probe(),
-            save: core.take_dirty().then(|| core.state().clone()),
-            drains,
-            known: matches!(core.state().supply, RackSupply::Mains | RackSupply::Battery),
+        let outcome = outcome(core, &context, actions);
+        if let Some(served) = &self.served {
+            served.tell(&shared);
         }
+        outcome
     }
 
     /// The fleet in its stages, if it is time to look again.
@@ -337,6 +348,19 @@ impl Driver {
         drop(shared);
         // Nobody may be following.
         let _ = self.parts.power.feed.send(row);
+    }
+}
+
+fn outcome(core: &mut Core, context: &Context<'_>, actions: Vec<Action>) -> Outcome {
+    let state = core.state();
+    let drains = state.supply.drains() || state.outage.is_some();
+    Outcome {
+        actions,
+        notices: core.notices(context),
+        to_probe: core.to_probe(),
+        save: core.take_dirty().then(|| core.state().clone()),
+        drains,
+        known: matches!(core.state().supply, RackSupply::Mains | RackSupply::Battery),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod policy;
 mod probes;
 mod record;
 mod roster;
+mod served;
 mod sources;
 #[cfg(test)]
 pub(crate) mod testing;

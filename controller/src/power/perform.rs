@@ -29,6 +29,10 @@ impl Driver {
                     let ended = v1::DrainEnded { order_id: order_id.to_string(), failure: String::new() };
                     self.send(&node, ToAgent::DrainEnded(ended));
                 }
+                Action::Heard { node, order_id } => {
+                    let order_id = order_id.to_string();
+                    self.send(&node, ToAgent::PowerOffHeard(v1::PowerOffHeard { order_id }));
+                }
                 Action::Uncordon { node } => tracing::debug!(%node, "nothing was cordoned"),
                 Action::Wake { node } => self.wake(node),
                 Action::Cut { delay_s } => self.cut(delay_s, now_ms, wall_ms),

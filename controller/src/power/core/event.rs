@@ -110,6 +110,13 @@ pub enum Action {
         /// For the answer.
         order_id: OrderId,
     },
+    /// Tell a node that its power-off is understood.
+    Heard {
+        /// Which.
+        node: NodeName,
+        /// Its order.
+        order_id: OrderId,
+    },
     /// Make a node's workloads welcome again.
     Uncordon {
         /// Which.

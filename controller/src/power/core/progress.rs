@@ -87,6 +87,10 @@ impl Core {
     }
 
     pub(super) fn progress(&mut self, context: &Context<'_>, node: &NodeName, progress: &ShutdownProgress) {
+        if progress.state == ProgressState::PoweringOff {
+            let order_id = progress.order_id.clone();
+            self.actions.push(Action::Heard { node: node.clone(), order_id });
+        }
         if !self.belongs(context, node, progress) {
             if progress.state == ProgressState::Running {
                 // Of an outage that is over: the node must not go on with it.
