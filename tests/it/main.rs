@@ -33,3 +33,4 @@ mod shutdown_agent_restarts;
 mod state_agent;
 mod state_controller;
 mod users;
+mod witnesses;

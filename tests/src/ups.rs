@@ -1,7 +1,7 @@
 //! A real NUT server with a UPS that is what a story says.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -41,16 +41,16 @@ impl Ups {
     /// # Errors
     /// When NUT is not installed, or does not come up.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_with(&[]).await
+        Self::start_with(address::fresh().ip(), &[]).await
     }
 
-    /// The same with further lines of `upsd.conf`, such as for TLS.
+    /// The same at this address, with further lines of `upsd.conf`, such as for TLS.
     ///
     /// # Errors
     /// When NUT is not installed, or does not come up.
-    pub async fn start_with(upsd_conf: &[&str]) -> anyhow::Result<Self> {
+    pub async fn start_with(ip: IpAddr, upsd_conf: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rackhaven-ups-").tempdir().context("making a folder")?;
-        let address = SocketAddr::new(address::fresh().ip(), 3493);
+        let address = SocketAddr::new(ip, 3493);
         let vars = [
             ("ups.status", "OL"),
             ("ups.mfr", "Rackhaven"),

@@ -131,7 +131,26 @@ impl fmt::Display for Answer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Answer, LineError, ListKind};
+
+    proptest! {
+        #[test]
+        fn whatever_comes_means_the_same_when_said_again(
+            first in prop::sample::select(vec![
+                "OK", "ERR", "BEGIN LIST", "END LIST", "UPS", "VAR", "RW", "CMD", "CLIENT", "ENUM", "RANGE", "UPSDESC",
+                "DESC", "CMDDESC", "TYPE", "NUMLOGINS",
+            ]),
+            rest in prop::collection::vec(r#"[a-z.#= \t\u{a0}\u{1b}\\"]{0,8}|VAR|ENUM|[0-9]{1,3}"#, 0..5),
+        ) {
+            if let Ok(answer) = Answer::parse(&format!("{first} {}", rest.join(" "))) {
+                let again = answer.to_string();
+                prop_assert!(!again.chars().any(char::is_control));
+                prop_assert_eq!(Answer::parse(&again), Ok(answer));
+            }
+        }
+    }
 
     #[test]
     fn answers_as_servers_say_them() {

@@ -251,7 +251,26 @@ impl fmt::Display for Request {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{ListKind, Password, Request, RequestError};
+
+    proptest! {
+        #[test]
+        fn whatever_comes_means_the_same_when_said_again(
+            first in prop::sample::select(vec![
+                "USERNAME", "PASSWORD", "LOGIN", "PRIMARY", "FSD", "GET VAR", "GET UPSDESC", "LIST VAR", "LIST ENUM",
+                "SET VAR", "INSTCMD", "GET TRACKING",
+            ]),
+            rest in prop::collection::vec(r#"[a-z.#= \t\u{a0}\u{1b}\\"]{0,8}"#, 0..4),
+        ) {
+            if let Ok(request) = Request::parse(&format!("{first} {}", rest.join(" "))) {
+                let again = request.to_string();
+                prop_assert!(!again.chars().any(char::is_control));
+                prop_assert_eq!(Request::parse(&again), Ok(request));
+            }
+        }
+    }
 
     #[test]
     fn requests_as_clients_send_them() {
