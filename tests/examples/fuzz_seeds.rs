@@ -5,8 +5,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use prost::Message;
+use rackhaven_agent::shutdown::Event as ShutdownEvent;
+use rackhaven_agent::shutdown::core::Sequence;
 use rackhaven_pki::{Authority, Credentials, Identity, PrivateKey, Subject, Token, Validity, durable};
-use rackhaven_proto::model::{ClusterId, CommandId, CommandOutcome};
+use rackhaven_proto::model::{
+    AlonePlan, ClusterId, CommandId, CommandOutcome, Ending, LastRun, PowerNotice, ShutdownOrder, Step, StepKind,
+    StepOutcome, Steps, Supply,
+};
 use rackhaven_proto::v1::agent_message::Body as FromAgent;
 use rackhaven_proto::v1::controller_message::Body as FromController;
 use rackhaven_proto::v1::{self, SubjectKind};
@@ -214,8 +219,30 @@ fn identity_seeds() -> anyhow::Result<Vec<Seed>> {
         file("identity", "identity", context.as_bytes())?,
         file("run", "run", run.to_string().as_bytes())?,
         file("clock-floor", "clock-floor", b"1767225600")?,
+        file("shutdown", "shutdown", &shutdown_record()?)?,
         file("cluster", "cluster", format!("{cluster}\nhome\n").as_bytes())?,
     ])
+}
+
+/// A board in its hooks, with something to report of the boot before.
+fn shutdown_record() -> anyhow::Result<Vec<u8>> {
+    let last = LastRun { ending: Ending::Clean, boot_id: "boot-0".to_owned(), reason: "SIGTERM".to_owned() };
+    let (mut sequence, _) = Sequence::restored(None, "boot-1", Some(&last), 60_000, 1_000);
+    let steps: Vec<Step> = StepKind::ALL.iter().map(|kind| Step { kind: *kind, timeout_ms: 30_000 }).collect();
+    let (id, steps) = ("outage-7-pi-3".parse()?, Steps::try_from(steps)?);
+    let order = ShutdownOrder { id, steps: steps.clone(), drill: false, reason: "mains failed".to_owned() };
+    let alone = AlonePlan { order_id: "outage-7-pi-3".parse()?, begin_in_ms: 60_000, steps };
+    let notice = PowerNotice { supply: Supply::Battery, alone: Some(alone), hold_k3s: true };
+    for event in [ShutdownEvent::Abort("outage-6".parse()?), ShutdownEvent::Notice(notice), ShutdownEvent::Order(order)]
+    {
+        sequence.step(2_000, event);
+    }
+    for ticket in 1..=2 {
+        let (outcome, message) = (StepOutcome::Failed, "no".to_owned());
+        sequence.step(3_000, ShutdownEvent::StepEnded { ticket, outcome, message });
+    }
+    sequence.step(4_000, ShutdownEvent::HookNext { ticket: 3, name: "10-db".to_owned() });
+    Ok(serde_json::to_vec(sequence.record())?)
 }
 
 fn text_seeds() -> Vec<Seed> {

@@ -29,6 +29,7 @@ mod renewal;
 mod sessions;
 mod shutdown_agent;
 mod shutdown_agent_board;
+mod shutdown_agent_properties;
 mod shutdown_agent_restarts;
 mod state_agent;
 mod state_controller;

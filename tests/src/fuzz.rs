@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use prost::Message;
+use rackhaven_agent::shutdown::core::Sequence;
 use rackhaven_controller::enrolment::{Asked, decide};
 use rackhaven_controller::fleet::{Reading, node_problems};
 use rackhaven_controller::history::{MinuteSum, point};
@@ -271,11 +272,25 @@ pub fn configuration(data: &[u8]) {
 
 /// Files of state, as a disk may give them back.
 pub fn state_file(data: &[u8]) {
-    for kind in ["cluster", "identity", "run", "commands", "event", "pending-key", "clock-floor"] {
+    for kind in ["cluster", "identity", "run", "commands", "event", "pending-key", "clock-floor", "shutdown"] {
         let Ok(payload) = durable::check(data, kind, 1) else { continue };
         assert!(data.ends_with(payload));
         let _ = serde_json::from_slice::<rackhaven_agent::state::RunRecord>(payload);
+        shutdown_record(payload);
         credentials(payload);
+    }
+}
+
+/// A record of shutdowns means the same when it is written down again, and whatever it says, the agent starts with it.
+fn shutdown_record(payload: &[u8]) {
+    let Ok(record) = serde_json::from_slice::<rackhaven_agent::shutdown::Record>(payload) else { return };
+    let again = serde_json::to_vec(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    assert_eq!(again.as_ref(), Some(&record));
+    for boot_id in ["boot-1", "boot-2"] {
+        let (mut sequence, _) = Sequence::restored(again.clone(), boot_id, None, 60_000, 20_000);
+        for now_ms in [20_001, 40_000, u64::MAX] {
+            let _ = sequence.step(now_ms, rackhaven_agent::shutdown::Event::Tick);
+        }
     }
 }
 

@@ -125,3 +125,99 @@ where
 async fn within<T>(answer: impl Future<Output = zbus::Result<T>>) -> zbus::Result<T> {
     timeout(LIMIT, answer).await.unwrap_or_else(|_| Err(zbus::Error::Failure("no answer in 5 s".to_owned())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+    use tokio_stream::StreamExt;
+    use zbus::connection::Builder;
+    use zbus::{Connection, MessageStream, Variant};
+
+    use super::{Inhibitor, LOGIND, MANAGER, MANAGER_PATH, Told};
+    use crate::host::own_bus::Bus;
+
+    /// Long, because a busy machine is no failure.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Stands for logind: gives out locks, and keeps the other end of each.
+    struct Logind {
+        bus: Connection,
+        locks: mpsc::Receiver<std::io::PipeReader>,
+    }
+
+    impl Logind {
+        async fn start(bus: &Bus) -> Self {
+            let bus = Builder::address(bus.address.as_str()).name(LOGIND).build().await.unwrap();
+            let (given, locks) = mpsc::channel(4);
+            let mut calls = MessageStream::from(&bus);
+            let answers = bus.clone();
+            tokio::spawn(async move {
+                while let Some(Ok(call)) = calls.next().await {
+                    let header = call.header();
+                    match header.member().map(|member| member.as_str()) {
+                        Some("Inhibit") => {
+                            let asked: (String, String, String, String) = call.body().deserialize().unwrap();
+                            assert_eq!((asked.0.as_str(), asked.3.as_str()), ("shutdown", "delay"));
+                            let (reader, writer) = std::io::pipe().unwrap();
+                            answers.reply(&header, &zbus::OwnedFd::from(OwnedFd::from(writer))).await.unwrap();
+                            given.send(reader).await.unwrap();
+                        }
+                        Some("Get") => answers.reply(&header, &Variant::from(5_000_000_u64)).await.unwrap(),
+                        _ => {}
+                    }
+                }
+            });
+            Self { bus, locks }
+        }
+
+        async fn prepare(&self, stops: bool) {
+            self.bus.emit_signal(None::<&str>, MANAGER_PATH, MANAGER, "PrepareForShutdown", &stops).await.unwrap();
+        }
+
+        /// The next lock that is taken.
+        async fn lock(&mut self) -> std::io::PipeReader {
+            timeout(PATIENCE, self.locks.recv()).await.unwrap().unwrap()
+        }
+    }
+
+    /// Waits until nobody holds the lock any more.
+    async fn let_go(mut lock: std::io::PipeReader) {
+        let ended = tokio::task::spawn_blocking(move || lock.read(&mut [0]).unwrap());
+        assert_eq!(timeout(PATIENCE, ended).await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn logind_waits_until_the_agent_lets_go() {
+        let Some(bus) = Bus::start("inhibit") else { return };
+        let mut logind = Logind::start(&bus).await;
+        let (tell, mut told) = mpsc::channel(1);
+        let (go, may_go) = mpsc::channel(1);
+        let inhibitor = Inhibitor { booted: bus.dir.clone(), address: Some(bus.address.clone()) };
+        tokio::spawn(inhibitor.run(tell, may_go));
+        for _ in 0..2 {
+            let lock = logind.lock().await;
+            logind.prepare(true).await;
+            assert_eq!(timeout(PATIENCE, told.recv()).await.unwrap(), Some(Told::Stops(4_700)));
+            go.send(()).await.unwrap();
+            let_go(lock).await;
+            // It is not stopped after all, and next time logind waits again.
+            logind.prepare(false).await;
+            assert_eq!(timeout(PATIENCE, told.recv()).await.unwrap(), Some(Told::Stays));
+        }
+    }
+
+    #[tokio::test]
+    async fn where_systemd_is_not_in_charge_nothing_is_held() {
+        let (tell, told) = mpsc::channel(1);
+        let (_go, may_go) = mpsc::channel(1);
+        let inhibitor = Inhibitor { booted: "/no/such/folder".into(), address: Some("unix:path=/no/such".to_owned()) };
+        let running = tokio::spawn(inhibitor.run(tell, may_go));
+        drop(told);
+        timeout(PATIENCE, running).await.unwrap().unwrap();
+    }
+}

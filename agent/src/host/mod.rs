@@ -14,6 +14,8 @@ use rackhaven_proto::v1;
 pub mod fake;
 pub mod inhibit;
 pub mod linux;
+#[cfg(test)]
+mod own_bus;
 mod sys;
 pub mod units;
 

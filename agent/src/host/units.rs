@@ -94,10 +94,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::net::UnixStream;
-    use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, Stdio};
+    use std::path::Path;
 
     use rackhaven_proto::v1;
     use tokio::time::timeout;
@@ -106,88 +103,49 @@ mod tests {
     use zbus::{MessageStream, OwnedObjectPath, Variant};
 
     use super::{MANAGER, Unit, UnitsWatch};
+    use crate::host::own_bus::Bus;
 
-    /// A bus of its own, and what answers on it for systemd.
-    struct Bus {
-        daemon: Child,
-        dir: PathBuf,
-        address: String,
-    }
-
-    impl Bus {
-        /// None on a machine without D-Bus.
-        fn start(name: &str) -> Option<Self> {
-            let dir = std::env::temp_dir().join(format!("rackhaven-bus-{name}-{}", std::process::id()));
-            fs::create_dir_all(&dir).unwrap();
-            let address = format!("unix:path={}", dir.join("socket").display());
-            let policy = "<allow user='*'/><allow own='*'/><allow eavesdrop='true'/>\
-                <allow send_destination='*' eavesdrop='true'/>";
-            let config = format!(
-                "<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>\
-                <policy context='default'>{policy}</policy></busconfig>"
-            );
-            fs::write(dir.join("bus.conf"), config).unwrap();
-            #[expect(clippy::disallowed_methods, reason = "the test's own bus")]
-            let mut command = Command::new("dbus-daemon");
-            command.arg("--nofork").arg("--config-file").arg(dir.join("bus.conf")).stderr(Stdio::null());
-            let mut daemon = command.spawn().ok()?;
-            while UnixStream::connect(dir.join("socket")).is_err() {
-                assert!(daemon.try_wait().unwrap().is_none(), "dbus-daemon ended");
-                std::thread::yield_now();
-            }
-            Some(Self { daemon, dir, address })
-        }
-
-        /// Takes systemd's name and answers with these failed units.
-        async fn serve(&self, units: Vec<&'static str>) {
-            let bus = Builder::address(self.address.as_str()).name(super::SYSTEMD);
-            let bus = timeout(super::LIMIT, bus.build()).await.unwrap().unwrap();
-            let path = OwnedObjectPath::try_from("/org/freedesktop/systemd1/unit/x").unwrap();
-            let unit = move |name: &&str| -> Unit {
-                let text = str::to_owned;
-                let (states, free) = ((text("loaded"), text("failed"), text("failed")), text(""));
-                let (load, active, detail) = states;
-                (text(name), text("A unit"), load, active, detail, free.clone(), path.clone(), 0, free, path.clone())
-            };
-            tokio::spawn(async move {
-                let mut calls = MessageStream::from(&bus);
-                while let Some(Ok(call)) = calls.next().await {
-                    let header = call.header();
-                    match header.member().map(|member| member.as_str()) {
-                        Some("Get") => {
-                            let asked: (String, String) = call.body().deserialize().unwrap();
-                            assert_eq!(asked, (MANAGER.to_owned(), "NFailedUnits".to_owned()));
-                            bus.reply(&header, &Variant::from(units.len() as u32)).await.unwrap();
-                        }
-                        Some("ListUnitsFiltered") => {
-                            let asked: Vec<String> = call.body().deserialize().unwrap();
-                            assert_eq!(asked, ["failed"]);
-                            bus.reply(&header, &units.iter().map(&unit).collect::<Vec<_>>()).await.unwrap();
-                        }
-                        _ => {}
+    /// Takes systemd's name and answers with these failed units.
+    async fn serve(bus: &Bus, units: Vec<&'static str>) {
+        let bus = Builder::address(bus.address.as_str()).name(super::SYSTEMD);
+        let bus = timeout(super::LIMIT, bus.build()).await.unwrap().unwrap();
+        let path = OwnedObjectPath::try_from("/org/freedesktop/systemd1/unit/x").unwrap();
+        let unit = move |name: &&str| -> Unit {
+            let text = str::to_owned;
+            let (states, free) = ((text("loaded"), text("failed"), text("failed")), text(""));
+            let (load, active, detail) = states;
+            (text(name), text("A unit"), load, active, detail, free.clone(), path.clone(), 0, free, path.clone())
+        };
+        tokio::spawn(async move {
+            let mut calls = MessageStream::from(&bus);
+            while let Some(Ok(call)) = calls.next().await {
+                let header = call.header();
+                match header.member().map(|member| member.as_str()) {
+                    Some("Get") => {
+                        let asked: (String, String) = call.body().deserialize().unwrap();
+                        assert_eq!(asked, (MANAGER.to_owned(), "NFailedUnits".to_owned()));
+                        bus.reply(&header, &Variant::from(units.len() as u32)).await.unwrap();
                     }
+                    Some("ListUnitsFiltered") => {
+                        let asked: Vec<String> = call.body().deserialize().unwrap();
+                        assert_eq!(asked, ["failed"]);
+                        bus.reply(&header, &units.iter().map(&unit).collect::<Vec<_>>()).await.unwrap();
+                    }
+                    _ => {}
                 }
-            });
-        }
-
-        fn watch(&self) -> UnitsWatch {
-            UnitsWatch { booted: self.dir.clone(), address: Some(self.address.clone()), ..UnitsWatch::default() }
-        }
+            }
+        });
     }
 
-    impl Drop for Bus {
-        fn drop(&mut self) {
-            let _ = self.daemon.kill();
-            let _ = self.daemon.wait();
-            let _ = fs::remove_dir_all(&self.dir);
-        }
+    fn watch_on(bus: &Bus) -> UnitsWatch {
+        UnitsWatch { booted: bus.dir.clone(), address: Some(bus.address.clone()), ..UnitsWatch::default() }
     }
 
     #[tokio::test]
     async fn failed_units_are_counted_and_named() {
         let Some(bus) = Bus::start("failed") else { return };
-        bus.serve(vec!["ssh.service", "mnt-nas.mount"]).await;
-        let mut watch = bus.watch();
+        serve(&bus, vec!["ssh.service", "mnt-nas.mount"]).await;
+        let mut watch = watch_on(&bus);
         let failed = vec!["ssh.service".to_owned(), "mnt-nas.mount".to_owned()];
         assert_eq!(watch.failed().await, Some(v1::Units { failed, failed_count: 2 }));
     }
@@ -195,24 +153,24 @@ mod tests {
     #[tokio::test]
     async fn many_are_cut_and_none_is_not_absent() {
         let Some(bus) = Bus::start("many") else { return };
-        let mut watch = bus.watch();
+        let mut watch = watch_on(&bus);
         assert_eq!(watch.failed().await, None);
-        bus.serve(vec!["x.service"; 40]).await;
+        serve(&bus, vec!["x.service"; 40]).await;
         let units = watch.failed().await.unwrap();
         assert_eq!((units.failed.len(), units.failed_count), (32, 40));
         let Some(healthy) = Bus::start("healthy") else { return };
-        healthy.serve(vec![]).await;
-        assert_eq!(healthy.watch().failed().await, Some(v1::Units::default()));
+        serve(&healthy, vec![]).await;
+        assert_eq!(watch_on(&healthy).failed().await, Some(v1::Units::default()));
     }
 
     #[tokio::test]
     async fn a_bus_that_comes_back_is_found() {
         let Some(first) = Bus::start("first") else { return };
-        first.serve(vec![]).await;
-        let mut watch = first.watch();
+        serve(&first, vec![]).await;
+        let mut watch = watch_on(&first);
         assert!(watch.failed().await.is_some());
         let Some(second) = Bus::start("second") else { return };
-        second.serve(vec!["x.service"]).await;
+        serve(&second, vec!["x.service"]).await;
         watch.address = Some(second.address.clone());
         assert_eq!(watch.failed().await, Some(v1::Units::default()));
         drop(first);

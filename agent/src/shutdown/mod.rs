@@ -5,6 +5,8 @@ pub mod core;
 mod driver;
 mod event;
 mod flow;
+#[cfg(test)]
+mod golden;
 mod orders;
 mod record;
 mod restored;

@@ -29,7 +29,7 @@ pub(super) fn read(roots: &Roots) -> NodeFacts {
             .map(|memory| memory.total_bytes)
             .unwrap_or_default(),
         boot_id: read_once(&roots.boot_id).and_then(|text| printable(&text)).unwrap_or_default(),
-        wake_macs: Vec::new(),
+        wake_macs: super::wake::addresses(&roots.sys),
     }
 }
 

@@ -18,6 +18,7 @@ mod probe;
 mod sensors;
 mod slow_sensors;
 mod throttling;
+mod wake;
 
 pub use clock::LinuxClock;
 pub use power::CommandSwitch;

@@ -15,7 +15,7 @@ pub use memory::{Memory, memory, resident_pages};
 pub use mounts::{Mount, mounts};
 pub use network::{NetworkCounters, networks};
 pub use pressure::{Stall, pressure};
-pub use text::{hexadecimal, integer, pretty_name, printable};
+pub use text::{hexadecimal, integer, pretty_name, printable, wakes};
 
 /// Runs every reader on the same bytes, for fuzzing.
 pub fn every_format(data: &[u8]) {
@@ -31,6 +31,7 @@ pub fn every_format(data: &[u8]) {
     let _ = integer(data);
     let _ = pretty_name(data);
     let _ = printable(data);
+    let _ = wakes(data);
 }
 
 /// The lines, without their ends.

@@ -50,6 +50,11 @@ fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
+/// Whether a device's `power/wakeup` says that it may wake the machine.
+pub fn wakes(data: &[u8]) -> bool {
+    data.trim_ascii() == b"enabled"
+}
+
 #[cfg(test)]
 mod tests {
     use super::{hexadecimal, integer, pretty_name, printable};
