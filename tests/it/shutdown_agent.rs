@@ -48,7 +48,7 @@ async fn an_order_runs_through_its_steps_and_tells_them() {
     assert_eq!((refused.state, refused.message.as_str()), (ProgressState::Failed, "order o-1 is being carried out"));
     // What it told it tells again to whoever asks next.
     drop(session);
-    let mut session = board.controller.session().await.unwrap();
+    let mut session = board.session().await;
     assert_eq!(state(&mut session, ProgressState::PoweringOff).await, last);
     assert_eq!(board.pi.calls(), ["poweroff"]);
     let (severity, message) = event(&mut session, "shutdown.begun").await;

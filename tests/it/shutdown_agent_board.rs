@@ -25,6 +25,39 @@ pub(crate) struct Board {
     pub(crate) folder: TempDir,
 }
 
+/// A session in which no event is lost while something else is waited for.
+pub(crate) struct Talk {
+    session: FakeSession,
+    events: Vec<v1::Event>,
+}
+
+impl Talk {
+    pub(crate) fn new(session: FakeSession) -> Self {
+        Self { session, events: Vec::new() }
+    }
+
+    /// Waits for what `pick` picks; events are kept.
+    async fn wait_for<T>(&mut self, what: &str, mut pick: impl FnMut(&FromAgent) -> Option<T>) -> T {
+        let events = &mut self.events;
+        let picked = self.session.wait_for(what, |body| {
+            let picked = pick(&body);
+            if let FromAgent::Event(event) = body {
+                events.push(event);
+            }
+            picked
+        });
+        picked.await.unwrap()
+    }
+}
+
+impl std::ops::Deref for Talk {
+    type Target = FakeSession;
+
+    fn deref(&self) -> &FakeSession {
+        &self.session
+    }
+}
+
 impl Board {
     /// A board in its first boot, not started yet.
     pub(crate) async fn new() -> Self {
@@ -78,13 +111,18 @@ impl Board {
     }
 
     /// Starts it, and awaits its session.
-    pub(crate) async fn up(&mut self) -> FakeSession {
+    pub(crate) async fn up(&mut self) -> Talk {
         self.pi.start().unwrap();
-        self.controller.session().await.unwrap()
+        self.session().await
+    }
+
+    /// Its next session.
+    pub(crate) async fn session(&mut self) -> Talk {
+        Talk::new(self.controller.session().await.unwrap())
     }
 
     /// Kills the agent and starts it again, in the same boot.
-    pub(crate) async fn killed_and_up(&mut self) -> FakeSession {
+    pub(crate) async fn killed_and_up(&mut self) -> Talk {
         self.pi.kill().await.unwrap();
         self.up().await
     }
@@ -143,37 +181,51 @@ pub(crate) async fn notice(session: &FakeSession, alone: Option<(&str, u64)>, ho
 
 /// The first progress that is so.
 pub(crate) async fn progress(
-    session: &mut FakeSession,
+    session: &mut Talk,
     what: &str,
     is_so: impl Fn(&ShutdownProgress) -> bool,
 ) -> ShutdownProgress {
-    let pick = |body| match body {
-        FromAgent::ShutdownProgress(wire) => ShutdownProgress::try_from(wire).ok().filter(|progress| is_so(progress)),
+    let pick = |body: &FromAgent| match body {
+        FromAgent::ShutdownProgress(wire) => ShutdownProgress::try_from(wire.clone()).ok().filter(|told| is_so(told)),
         _ => None,
     };
-    session.wait_for(what, pick).await.unwrap()
+    session.wait_for(what, pick).await
 }
 
 /// The first progress in this state.
-pub(crate) async fn state(session: &mut FakeSession, state: ProgressState) -> ShutdownProgress {
+pub(crate) async fn state(session: &mut Talk, state: ProgressState) -> ShutdownProgress {
     progress(session, &format!("{state:?}"), |progress| progress.state == state).await
 }
 
-pub(crate) async fn report(session: &mut FakeSession) -> StopReport {
-    let pick = |body| match body {
-        FromAgent::StopReport(wire) => StopReport::try_from(wire).ok(),
+pub(crate) async fn report(session: &mut Talk) -> StopReport {
+    let pick = |body: &FromAgent| match body {
+        FromAgent::StopReport(wire) => StopReport::try_from(wire.clone()).ok(),
         _ => None,
     };
-    session.wait_for("the report of the stop", pick).await.unwrap()
+    session.wait_for("the report of the stop", pick).await
+}
+
+/// Whether samples come, but no report before them.
+pub(crate) async fn nothing_to_report(session: &mut Talk) -> bool {
+    let pick = |body: &FromAgent| match body {
+        FromAgent::StopReport(_) => Some(false),
+        FromAgent::Sample(_) => Some(true),
+        _ => None,
+    };
+    session.wait_for("a sample", pick).await
 }
 
 /// The first event of this kind: how bad it is, and its message.
-pub(crate) async fn event(session: &mut FakeSession, kind: &str) -> (v1::Severity, String) {
-    let pick = |body| match body {
-        FromAgent::Event(event) if event.kind == kind => Some((event.severity(), event.message)),
+pub(crate) async fn event(session: &mut Talk, kind: &str) -> (v1::Severity, String) {
+    let is_it = |event: &v1::Event| (event.kind == kind).then(|| (event.severity(), event.message.clone()));
+    if let Some(found) = session.events.iter().find_map(is_it) {
+        return found;
+    }
+    let pick = |body: &FromAgent| match body {
+        FromAgent::Event(event) => is_it(event),
         _ => None,
     };
-    session.wait_for(kind, pick).await.unwrap()
+    session.wait_for(kind, pick).await
 }
 
 /// How the steps ended.

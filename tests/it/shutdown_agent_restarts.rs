@@ -114,12 +114,7 @@ async fn the_next_boot_reports_how_the_stop_went_until_that_is_stored() {
     assert_eq!(board.pi.calls(), ["poweroff"]);
     // Nothing is left to report, until a boot ends that nobody ordered to.
     let mut session = board.up().await;
-    let pick = |body| match body {
-        v1::agent_message::Body::StopReport(_) => Some(false),
-        v1::agent_message::Body::Sample(_) => Some(true),
-        _ => None,
-    };
-    assert!(session.wait_for("nothing", pick).await.unwrap(), "it is reported again");
+    assert!(nothing_to_report(&mut session).await, "it is reported again");
     board.pi.kill().await.unwrap();
     let second_boot = board.pi.boot_id();
     board.pi.boot_again();
@@ -198,7 +193,7 @@ async fn neither_mains_nor_a_boot_leaves_a_plan_to_act_alone() {
     notice(&session, Some(("o-1", 1_500)), false).await;
     notice(&session, None, false).await;
     drop(session);
-    let session = board.controller.session().await.unwrap();
+    let session = board.session().await;
     notice(&session, Some(("o-2", 4_000)), false).await;
     wait_until("the plan", async || {
         fs::read_to_string(board.pi.state().join("shutdown")).is_ok_and(|text| text.contains("o-2"))

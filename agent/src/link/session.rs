@@ -85,7 +85,7 @@ impl Node {
                     session.try_send(ToController::Heartbeat(v1::Heartbeat {
                         wall_unix_ms: self.clock().wall_unix_ms(),
                     }));
-                    self.send_again(session);
+                    self.send_again(session).await;
                     if link.renewal_due() && renewed(link, channel).await {
                         return Ok(SessionEnd::Reconnect);
                     }
@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Lets all go out again that the controller has not stored in time.
-    fn send_again(&self, session: &mut Session) {
+    async fn send_again(&mut self, session: &mut Session) {
         let now_ms = self.clock().monotonic_ms();
         if now_ms.saturating_sub(session.moved_ms) < SEND_AGAIN_MS {
             return;
@@ -159,6 +159,7 @@ impl Node {
         if session.urgent.is_empty() {
             session.urgent.extend(self.unconfirmed().into_iter().map(ToController::CommandUpdate));
         }
+        self.happened(Event::NotStored).await;
     }
 
     fn has_next(&self, session: &Session) -> bool {

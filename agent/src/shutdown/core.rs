@@ -84,9 +84,9 @@ impl Sequence {
             Event::ReportStored(boot_id) => self.record.reports.retain(|report| report.boot_id != boot_id),
             Event::SessionOpened => {
                 (self.session, self.heard_ms, again) = (true, now_ms, true);
-                let reports = self.record.reports.iter().map(|kept| Action::Report(kept.report()));
-                self.actions.extend(reports);
+                self.tell_reports();
             }
+            Event::NotStored => self.tell_reports(),
             Event::SessionLost => (self.session, self.heard_ms) = (false, now_ms),
             Event::StepEnded { ticket, outcome, message } => self.step_ended(now_ms, ticket, outcome, &message),
             Event::HookNext { ticket, name } => self.hook_next(ticket, name),
@@ -113,6 +113,10 @@ impl Sequence {
             self.actions.push(Action::Tell(progress));
         }
         std::mem::take(&mut self.actions)
+    }
+
+    fn tell_reports(&mut self) {
+        self.actions.extend(self.record.reports.iter().map(|kept| Action::Report(kept.report())));
     }
 
     /// Whether the node is on its way down.

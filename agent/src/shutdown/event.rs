@@ -20,6 +20,8 @@ pub enum Event {
     },
     /// The controller has stored the report of this boot.
     ReportStored(String),
+    /// What is to be stored by the controller was not in time: it is told again.
+    NotStored,
     /// There is a session.
     SessionOpened,
     /// There is none any more.
