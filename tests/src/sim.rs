@@ -1,7 +1,7 @@
 //! A fleet made of agents in one process: each speaks the real protocol over real mutual TLS, and measures nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -32,12 +32,18 @@ pub struct SimNode {
 pub struct Gauge {
     connected: AtomicUsize,
     opened: AtomicUsize,
+    ordered_ms: Mutex<Vec<i64>>,
 }
 
 impl Gauge {
     /// Agents with a session.
     pub fn connected(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// When orders to go down arrived, milliseconds since 1970-01-01 UTC.
+    pub fn ordered_ms(&self) -> Vec<i64> {
+        self.ordered_ms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sessions that were welcomed since the start.
@@ -141,7 +147,12 @@ async fn session(
     let mut sequence = 0;
     loop {
         tokio::select! {
-            received = inbound.message() => if received?.is_none() { return Ok(()) },
+            received = inbound.message() => {
+                let Some(message) = received? else { return Ok(()) };
+                if let Some(answer) = message.body.and_then(|body| obey(body, gauge)) {
+                    outbox.send(self::message(answer)).await?;
+                }
+            }
             _ = heartbeat.tick() => {
                 let wall_unix_ms = SystemClock::unix_ms();
                 outbox.send(message(Body::Heartbeat(v1::Heartbeat { wall_unix_ms }))).await?;
@@ -152,6 +163,23 @@ async fn session(
             }
         }
     }
+}
+
+/// Takes an order to go down, or its end.
+fn obey(body: FromController, gauge: &Gauge) -> Option<Body> {
+    let (order_id, state) = match body {
+        FromController::Shutdown(order) => {
+            gauge.ordered_ms.lock().unwrap_or_else(PoisonError::into_inner).push(SystemClock::unix_ms());
+            (order.order_id, v1::shutdown_progress::State::Running)
+        }
+        FromController::ShutdownAbort(abort) => (abort.order_id, v1::shutdown_progress::State::Aborted),
+        _ => return None,
+    };
+    Some(Body::ShutdownProgress(v1::ShutdownProgress {
+        order_id,
+        state: state.into(),
+        ..v1::ShutdownProgress::default()
+    }))
 }
 
 /// Counts a session while it lives.

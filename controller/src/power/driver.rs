@@ -230,6 +230,10 @@ impl Driver {
 
     fn decide(&mut self, batch: Vec<Input>, now_ms: u64, wall_ms: i64) -> Outcome {
         let config = self.parts.config.load_full();
+        if batch.iter().any(|input| matches!(input, Input::Up(..))) {
+            // It may have enrolled a moment ago.
+            self.roster_ms = None;
+        }
         let fresh = self.fresh_roster(&config.power, now_ms);
         let mut shared = self.parts.power.lock();
         if let Some(fresh) = fresh {
