@@ -107,17 +107,20 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         }
     }
     tasks.spawn(watch_nodes(Arc::clone(&core)));
-    let driven = power::drive(Arc::clone(&core), drive);
-    tasks.spawn(async move {
-        if let Err(error) = driven.await {
-            tracing::error!("power is not driven any more: {error:#}");
-        }
-    });
+    let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
     tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(cluster = core.cluster.name, id = %core.cluster.id, "ready");
-    wait_for_end(&core, &paths).await?;
+    tokio::select! {
+        ended = wait_for_end(&core, &paths) => ended?,
+        // A controller that does not look after power is worse than one that the service manager starts anew: that goes
+        // on where it was.
+        ended = driven => match ended {
+            Ok(()) => bail!("power is not driven any more"),
+            Err(error) => bail!("power is not driven any more: {error}"),
+        },
+    }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tasks.shutdown().await;
     store_minutes(&core).await;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use rackhaven_proto::model::{NodeName, PowerNotice, Severity};
 use rackhaven_proto::v1::controller_message::Body as ToAgent;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -18,7 +17,8 @@ use super::core::{Action, Context, Core, Event};
 use super::memory::{Memory, Moment, PowerClock, Saved};
 use super::policy::Roster;
 use super::probes::Probes;
-use super::record::Recorder;
+use super::record::{Record, Recorder};
+use super::saver::Saver;
 use super::served::Served;
 use super::{Ask, FEED_LENGTH, Input, Power, QUEUE_LENGTH, Shared, UpsView, WitnessView, moment, roster, sources};
 use crate::clock::Clock;
@@ -73,7 +73,13 @@ pub async fn start(
         None => (PowerClock::new(now.boot_ms), None),
     };
     let now_ms = power_clock.now_ms(now.boot_ms);
-    let mut state = saved.map_or_else(|| State::new(config.policy.ups_count, now_ms), |saved| saved.state);
+    let names: Vec<String> = config.upses.iter().map(|ups| ups.address.to_string()).collect();
+    let mut state = match saved {
+        None => State::new(config.policy.ups_count, now_ms),
+        Some(saved) if saved.upses == names => saved.state,
+        // What one UPS said is not another's.
+        Some(saved) => State { upses: State::new(config.policy.ups_count, now_ms).upses, ..saved.state },
+    };
     // The count survives the loss of either record.
     state.next_number = state.next_number.max(store.last_outage().await? + 1);
     let timeline = match &state.outage {
@@ -119,7 +125,7 @@ type Told = BTreeMap<NodeName, (PowerNotice, Option<u64>)>;
 
 pub(super) struct Driver {
     pub(super) parts: Arc<Parts>,
-    memory: Memory,
+    saver: Saver,
     pace: watch::Sender<Duration>,
     witness_pace: watch::Sender<Duration>,
     probes: Probes,
@@ -134,13 +140,11 @@ pub(super) struct Driver {
 }
 
 /// Runs until the controller ends.
-///
-/// # Errors
-/// Never returns one while the controller runs.
-pub async fn drive(parts: Arc<Parts>, own: Drive) -> anyhow::Result<()> {
+pub async fn drive(parts: Arc<Parts>, own: Drive) {
     let Drive { mut inputs, memory, resumed } = own;
     let config = parts.config.load_full();
-    let recorder = Recorder::start(parts.store.clone());
+    let recorder = Recorder::start(Arc::clone(&parts));
+    let saver = Saver::start(memory);
     let (pace, paces) = watch::channel(Duration::from_millis(config.power.poll_ms.0));
     sources::watch_upses(&config.power, &paces, &parts.power.inputs);
     let (witness_pace, witness_paces) = watch::channel(Duration::from_millis(config.power.witness_every_ms));
@@ -152,14 +156,14 @@ pub async fn drive(parts: Arc<Parts>, own: Drive) -> anyhow::Result<()> {
             Err(error) => {
                 // The fleet's own way down matters more than those who listen.
                 let message = format!("the UPS is not served to others: {error}");
-                parts.events.observe(&parts.clock, None, "power.facade", Severity::Critical, message).await;
+                recorder.put(Record::Event { node: None, kind: "power.facade", severity: Severity::Critical, message });
                 None
             }
         },
     };
     let mut driver = Driver {
         parts,
-        memory,
+        saver,
         pace,
         witness_pace,
         probes: Probes::default(),
@@ -182,7 +186,9 @@ pub async fn drive(parts: Arc<Parts>, own: Drive) -> anyhow::Result<()> {
         let pause = if busy { FAST_TICK } else { TICK };
         tokio::select! {
             count = inputs.recv_many(&mut batch, BATCH) => {
-                anyhow::ensure!(count > 0, "nobody drives power any more");
+                if count == 0 {
+                    return;
+                }
                 driver.round(std::mem::take(&mut batch)).await;
             }
             () = tokio::time::sleep(pause) => driver.round(Vec::new()).await,
@@ -213,11 +219,13 @@ impl Driver {
         let (now_ms, moment) = self.now();
         let outcome = self.decide(batch, now_ms, moment.wall_ms);
         if let Some(state) = outcome.save {
-            self.save(Saved { now_ms, moment: moment.clone(), state }).await;
+            let config = self.parts.config.load();
+            let upses = config.power.upses.iter().map(|ups| ups.address.to_string()).collect();
+            self.save(Saved { now_ms, moment: moment.clone(), upses, state }).await;
         }
-        self.perform(outcome.actions, now_ms, moment.wall_ms).await;
-        self.tell_nodes(outcome.notices, now_ms).await;
-        self.probe(outcome.to_probe, now_ms).await;
+        self.perform(outcome.actions, now_ms, moment.wall_ms);
+        self.tell_nodes(outcome.notices, now_ms);
+        self.probe(outcome.to_probe, now_ms);
         let (calm_ms, fast_ms) = self.parts.config.load().power.poll_ms;
         let pace = Duration::from_millis(if outcome.drains { fast_ms } else { calm_ms });
         self.pace.send_if_modified(|old| std::mem::replace(old, pace) != pace);
@@ -296,28 +304,27 @@ impl Driver {
         Some(roster(config, &views, &self.parts.power.boot_id))
     }
 
-    /// Writes the state down. A full disk must not keep the fleet from going down: it is said, and all goes on.
+    /// Writes the state down. A disk that refuses or hangs must not keep the fleet from going down: it is said, and all
+    /// goes on.
     async fn save(&mut self, saved: Saved) {
-        let memory = self.memory.clone();
-        let written = tokio::task::spawn_blocking(move || memory.save(&saved)).await;
-        let error = match written.context("writing the state of power") {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(format!("{error:#}")),
-        };
+        let error = self.saver.save(saved).await.err();
         if let Some(error) = &error
             && self.saved_well
         {
             let message = format!("the state of power cannot be written down: {error}; a restart would forget it");
-            let parts = &self.parts;
-            parts.events.observe(&parts.clock, None, "power.unsaved", Severity::Critical, message).await;
+            self.recorder.put(Record::Event {
+                node: None,
+                kind: "power.unsaved",
+                severity: Severity::Critical,
+                message,
+            });
         }
         self.saved_well = error.is_none();
         self.parts.power.lock().unsaved = error.is_some();
     }
 
     /// Tells nodes of the supply, where that differs from what they were told.
-    async fn tell_nodes(&mut self, notices: Vec<(NodeName, PowerNotice)>, now_ms: u64) {
+    fn tell_nodes(&mut self, notices: Vec<(NodeName, PowerNotice)>, now_ms: u64) {
         for (node, notice) in notices {
             let deadline = notice.alone.as_ref().map(|alone| now_ms.saturating_add(alone.begin_in_ms));
             if self.told.get(&node).is_some_and(|told| same(told, &notice, deadline)) {
@@ -330,7 +337,7 @@ impl Driver {
         }
     }
 
-    async fn probe(&mut self, nodes: Vec<NodeName>, now_ms: u64) {
+    fn probe(&mut self, nodes: Vec<NodeName>, now_ms: u64) {
         if nodes.is_empty() || now_ms.saturating_sub(self.probed_ms) < PROBE_EVERY_MS {
             return;
         }

@@ -32,6 +32,8 @@ pub struct Saved {
     pub now_ms: u64,
     /// The same by the other clocks.
     pub moment: Moment,
+    /// The UPSes that the state counts, in order.
+    pub upses: Vec<String>,
     /// The state.
     pub state: State,
 }
@@ -116,7 +118,8 @@ mod tests {
 
     #[test]
     fn time_goes_on_across_restarts_and_never_back() {
-        let saved = Saved { now_ms: 1000, moment: moment("a", 500, 90_000), state: State::new(1, 0) };
+        let saved =
+            Saved { now_ms: 1000, moment: moment("a", 500, 90_000), upses: Vec::new(), state: State::new(1, 0) };
         for (now, now_ms, same_boot) in [
             (moment("a", 700, 0), 1200, true),
             (moment("b", 10, 95_000), 6000, false),
@@ -136,7 +139,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let memory = Memory::new(temp.path());
         assert_eq!(memory.load(), (None, None));
-        let saved = Saved { now_ms: 1, moment: moment("a", 2, 3), state: State::new(2, 0) };
+        let saved =
+            Saved { now_ms: 1, moment: moment("a", 2, 3), upses: vec!["ups@h".to_owned()], state: State::new(2, 0) };
         memory.save(&saved).unwrap();
         assert_eq!(memory.load(), (Some(saved), None));
         std::fs::write(temp.path().join("power"), "rackhaven power v1 2 00000000\n{}").unwrap();

@@ -13,6 +13,7 @@ pub mod policy;
 mod probes;
 mod record;
 mod roster;
+mod saver;
 mod served;
 mod sources;
 #[cfg(test)]

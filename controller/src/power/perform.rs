@@ -9,13 +9,14 @@ use rackhaven_proto::v1::controller_message::Body as ToAgent;
 use super::Input;
 use super::core::{Action, Context, Event};
 use super::driver::Driver;
+use super::record::Record;
 use super::roster::wake_macs;
 use crate::nut::UpsHandle;
 use crate::store::{OutageRecord, OutageRow, TimelineRow};
 
 impl Driver {
     /// Orders go out first; what is written down of them comes after.
-    pub(super) async fn perform(&mut self, actions: Vec<Action>, now_ms: u64, wall_ms: i64) {
+    pub(super) fn perform(&mut self, actions: Vec<Action>, now_ms: u64, wall_ms: i64) {
         let mut tellings = Vec::new();
         for action in actions {
             match action {
@@ -40,7 +41,7 @@ impl Driver {
             }
         }
         for telling in tellings {
-            self.tell(telling, now_ms, wall_ms).await;
+            self.tell(telling, now_ms, wall_ms);
         }
     }
 
@@ -93,29 +94,29 @@ impl Driver {
         });
     }
 
-    async fn tell(&mut self, telling: Action, now_ms: u64, wall_ms: i64) {
+    fn tell(&mut self, telling: Action, now_ms: u64, wall_ms: i64) {
         match telling {
             Action::Begun { number, kind } => {
                 self.begun.insert(number, now_ms);
                 let kind = kind.as_str().to_owned();
                 let row = OutageRow { number, kind, cause: String::new(), begun_ms: wall_ms, ended_ms: None };
-                self.recorder.put(OutageRecord::Begun(row));
+                self.recorder.put(Record::Outage(OutageRecord::Begun(row)));
             }
             Action::Ended { number, cause } => {
                 let cause = cause.map(|cause| cause.to_string()).unwrap_or_default();
-                self.recorder.put(OutageRecord::Ended { number, cause, wall_ms });
+                self.recorder.put(Record::Outage(OutageRecord::Ended { number, cause, wall_ms }));
             }
             Action::Tell { outage, node, kind, severity, message } => {
                 if outage > 0 {
                     let at_ms = self.begun.get(&outage).map_or(0, |begun_ms| now_ms.saturating_sub(*begun_ms));
-                    let node = node.as_ref().map(ToString::to_string).unwrap_or_default();
-                    let kind = kind.to_owned();
-                    let row = TimelineRow { outage, at_ms, wall_ms, node, kind, message: message.clone() };
+                    let about = node.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let message = message.clone();
+                    let row = TimelineRow { outage, at_ms, wall_ms, node: about, kind: kind.to_owned(), message };
                     self.line(row.clone());
-                    self.recorder.put(OutageRecord::Line(row));
+                    self.recorder.put(Record::Outage(OutageRecord::Line(row)));
                 }
                 if is_event(kind, severity) {
-                    self.parts.events.observe(&self.parts.clock, node.as_ref(), kind, severity, message).await;
+                    self.recorder.put(Record::Event { node, kind, severity, message });
                 }
             }
             _ => {}

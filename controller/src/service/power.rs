@@ -25,7 +25,7 @@ const MAX_REASON_BYTES: usize = 256;
 const LIMITS: (u32, u32) = (20, 500);
 /// Between two statuses of a watcher at least, and at most while an outage goes on, and while none does.
 const WATCH_PACE: (Duration, Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5));
+    (Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(5));
 
 /// Power, as people see and steer it.
 pub(super) struct PowerService {

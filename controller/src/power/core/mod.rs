@@ -1,5 +1,5 @@
 //! The policy core: what happens to the supply and the nodes goes in with the time, what is to be done comes out. Pure:
-//! no clock, no I/O, no randomness. The driver keeps [`State`] on the disk before it performs what came out.
+//! no clock, no I/O, no randomness. The driver keeps its state on the disk before it performs what came out.
 
 mod down;
 mod event;
