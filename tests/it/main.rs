@@ -21,6 +21,7 @@ mod nut_facade_clients;
 mod nut_hostile;
 mod nut_tls;
 mod outages;
+mod power_simulation;
 mod properties;
 mod refused_identities;
 mod refused_invitations;

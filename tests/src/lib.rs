@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod hand;
 pub mod impostor;
 pub mod notify;
+pub mod power_sim;
 pub mod process;
 pub mod program;
 pub mod proxy;

@@ -2,7 +2,7 @@
 
 use rackhaven_proto::model::{NodeName, Severity, ShutdownOrder};
 
-use super::state::{Cut, Direction, Kind, Phase, StageTrack};
+use super::state::{Cut, Direction, Kind, Outage, Phase, StageTrack, Track};
 use super::supply::RackSupply;
 use super::up::AWAY_MS;
 use super::{Action, Context, Core};
@@ -127,7 +127,10 @@ impl Core {
     fn may_begin(&self, context: &Context<'_>, index: usize) -> bool {
         let Some(outage) = &self.state.outage else { return false };
         if outage.direction == Direction::Watching {
-            return true;
+            return outage.relief_since_ms.is_none();
+        }
+        if outage.cut_goes_on(context.now_ms) {
+            return false;
         }
         // A UPS that was told will cut, whatever mains does.
         let will_cut = matches!(outage.cut, Cut::Wanted { .. } | Cut::Told { .. });
@@ -159,7 +162,7 @@ impl Core {
         for node in self.goers(context, index) {
             match self.phase(&node) {
                 // A stage that was begun for one of its nodes has not begun for the others.
-                Some(Phase::Running) if may_order || self.goes_first(&node) => self.order(context, &node),
+                Some(Phase::Running) if may_order || self.goes_first(context, &node) => self.order(context, &node),
                 Some(phase) if phase.going() || phase == Phase::Aborting => self.see_through(context, &node, cap_ms),
                 _ => {}
             }
@@ -167,9 +170,10 @@ impl Core {
     }
 
     /// Whether a node goes in an outage before the rest does: its stage is shed, somebody asked, or it began by itself.
-    fn goes_first(&self, node: &NodeName) -> bool {
+    fn goes_first(&self, context: &Context<'_>, node: &NodeName) -> bool {
         let Some(outage) = &self.state.outage else { return false };
-        outage.kind == Kind::Mains && outage.goal.contains(node) && outage.relief_since_ms.is_none()
+        let first = outage.kind == Kind::Mains && outage.goal.contains(node);
+        first && outage.relief_since_ms.is_none() && !outage.cut_goes_on(context.now_ms)
     }
 
     /// Says it again to a node on its way down, and gives it up at its cap.
@@ -270,9 +274,9 @@ impl Core {
             }
             Cut::Wanted { .. } => false,
             Cut::Not => {
-                let master = context.roster.master().filter(|master| !self.present.contains_key(*master));
-                if master.is_some_and(|master| self.away_ms(context, master) < AWAY_MS) {
-                    // It could not be told to go.
+                // It could not be told to go.
+                let unheard = |master| (1..AWAY_MS).contains(&self.away_ms(context, master));
+                if context.roster.master().is_some_and(unheard) || self.may_have_others(context, outage) {
                     return false;
                 }
                 let delays = self.state.upses.iter().filter_map(|ups| self.cut_delay_s(context, ups));
@@ -285,6 +289,16 @@ impl Core {
                 false
             }
         }
+    }
+
+    /// Whether this run of the controller is so young that nodes may run that it has not heard yet.
+    fn may_have_others(&self, context: &Context<'_>, outage: &Outage) -> bool {
+        let unheard = |(node, track): (&NodeName, &Track)| {
+            matches!(track.phase, Phase::Absent | Phase::Missing)
+                && !self.present.contains_key(node)
+                && !self.away_since_ms.contains_key(node)
+        };
+        context.now_ms.saturating_sub(self.begun_ms) < AWAY_MS && outage.nodes.iter().any(unheard)
     }
 
     pub(super) fn cut_ended(&mut self, context: &Context<'_>, told: bool, message: String) {

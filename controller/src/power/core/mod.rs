@@ -26,6 +26,9 @@ use supply::UpsTrack;
 
 use super::policy::Policy;
 
+/// A node whose session ended so shortly before an outage may have lost it by the same cause, milliseconds.
+const RECENT_MS: u64 = 60_000;
+
 /// The core with what it need not remember.
 #[derive(Debug, Clone)]
 pub struct Core {
@@ -40,6 +43,8 @@ pub struct Core {
     clients: BTreeSet<String>,
     /// Since when stages have a reason to be shed.
     shed_since_ms: BTreeMap<String, u64>,
+    /// When nodes were told last to end an order of an outage that is over.
+    strays: BTreeMap<NodeName, u64>,
     /// Whether the state on the disk is no longer the state.
     dirty: bool,
     actions: Vec<Action>,
@@ -56,6 +61,7 @@ impl Core {
             begun_ms: now_ms,
             clients: BTreeSet::new(),
             shed_since_ms: BTreeMap::new(),
+            strays: BTreeMap::new(),
             dirty: true,
             actions: Vec::new(),
         }
@@ -116,6 +122,7 @@ impl Core {
             Event::NodeUp { node, boot_id } => self.node_up(context, node, boot_id),
             Event::NodeGone { node } => {
                 if self.present.remove(&node).is_some() {
+                    self.away_since_ms.retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < RECENT_MS);
                     self.away_since_ms.insert(node, now_ms);
                 }
             }
@@ -147,12 +154,13 @@ impl Core {
         self.state.once.clear();
     }
 
-    /// How long a node has had no session.
+    /// How long a node has had no session, more than 0; 0 for one that has.
     fn away_ms(&self, context: &Context<'_>, node: &NodeName) -> u64 {
         if self.present.contains_key(node) {
             return 0;
         }
-        context.now_ms.saturating_sub(self.away_since_ms.get(node).copied().unwrap_or(self.begun_ms))
+        let since_ms = self.away_since_ms.get(node).copied().unwrap_or(self.begun_ms);
+        context.now_ms.saturating_sub(since_ms).max(1)
     }
 
     /// The stages whose NUT clients are to go.
@@ -200,7 +208,12 @@ impl Core {
         let number = self.state.next_number;
         self.state.next_number = number.saturating_add(1);
         let members = context.roster.members.keys();
-        let nodes = members.map(|node| (node.clone(), Track::new(self.present.get(node), now_ms))).collect();
+        let track = |node: &NodeName| {
+            let left_ms = self.away_since_ms.get(node).map(|since| now_ms.saturating_sub(*since));
+            let was_here = kind == Kind::Mains && left_ms.is_some_and(|left_ms| left_ms < RECENT_MS);
+            Track { was_here, ..Track::new(self.present.get(node), now_ms) }
+        };
+        let nodes = members.map(|node| (node.clone(), track(node))).collect();
         self.state.outage = Some(Outage {
             number,
             kind,
@@ -228,6 +241,10 @@ impl Core {
     fn close(&mut self, severity: Severity, message: impl Into<String>) {
         self.tell(None, "outage.ended", severity, message);
         if let Some(outage) = self.state.outage.take() {
+            if outage.kind == Kind::Manual {
+                // Whoever was taken down did not lose its session by chance.
+                self.away_since_ms.retain(|node, _| !outage.goes(node));
+            }
             let (number, cause) = (outage.number, outage.cause);
             self.state.once.push(Once::Ended { number, cause: cause.clone() });
             self.actions.push(Action::Ended { number, cause });

@@ -2,6 +2,7 @@
 
 use rackhaven_proto::model::{NodeName, ProgressState, Severity, ShutdownProgress, StepKind, StepOutcome};
 
+use super::down::AGAIN_MS;
 use super::state::{Direction, Kind, Phase, Track};
 use super::{Action, Context, Core};
 
@@ -9,15 +10,16 @@ impl Core {
     pub(super) fn node_up(&mut self, context: &Context<'_>, node: NodeName, boot_id: String) {
         let now_ms = context.now_ms;
         self.present.insert(node.clone(), boot_id.clone());
-        let direction = self.direction();
-        if let Some(outage) = &mut self.state.outage
-            && context.roster.members.contains_key(&node)
-        {
+        let Some(outage) = &mut self.state.outage else { return };
+        let up = outage.direction == Direction::Up;
+        // Whether it is to go on with its order.
+        let goes = !up && outage.goes(&node);
+        if context.roster.members.contains_key(&node) {
             outage.nodes.entry(node.clone()).or_insert_with(|| Track::new(None, now_ms));
         }
         let Some(track) = self.track(&node) else { return };
         let rebooted = !track.boot_id.is_empty() && track.boot_id != boot_id;
-        let (phase, up) = (track.phase, direction == Some(Direction::Up));
+        let phase = track.phase;
         let changed = track.boot_id != boot_id;
         track.boot_id = boot_id;
         let (began, ordered, keep_off) = (track.began_ms.is_some(), track.order.is_some(), track.keep_off);
@@ -34,7 +36,7 @@ impl Core {
                 self.set_phase(&node, if up { Phase::Back } else { Phase::Running }, now_ms);
             }
             // It may have been given up while it was only out of reach: what it says of its order follows.
-            Phase::Missing | Phase::Off if up && !keep_off => {
+            Phase::Missing | Phase::Off if !goes && !keep_off => {
                 self.set_phase(&node, Phase::Aborting, now_ms);
                 self.send_abort(context, &node);
             }
@@ -92,12 +94,7 @@ impl Core {
             self.actions.push(Action::Heard { node: node.clone(), order_id });
         }
         if !self.belongs(context, node, progress) {
-            if progress.state == ProgressState::Running {
-                // Of an outage that is over: the node must not go on with it.
-                let order_id = progress.order_id.clone();
-                self.actions.push(Action::Abort { node: node.clone(), order_id });
-            }
-            return;
+            return self.stray(context, node, progress);
         }
         self.tell_steps(node, progress);
         let now_ms = context.now_ms;
@@ -126,10 +123,31 @@ impl Core {
         }
     }
 
+    /// A node is at an order of an outage that is over: it must not go on with it, and is brought back if it does.
+    fn stray(&mut self, context: &Context<'_>, node: &NodeName, progress: &ShutdownProgress) {
+        let open = matches!(progress.state, ProgressState::Running | ProgressState::Failed) || leaves(progress);
+        if !open || progress.order_id.as_str().starts_with(Kind::Manual.as_str()) {
+            return;
+        }
+        // It answers an abort with how far it is, which may be the same.
+        let told_ms = self.strays.insert(node.clone(), context.now_ms);
+        if told_ms.is_none_or(|told_ms| context.now_ms.saturating_sub(told_ms) >= AGAIN_MS) {
+            let order_id = progress.order_id.clone();
+            self.actions.push(Action::Abort { node: node.clone(), order_id });
+        } else {
+            self.strays.extend(told_ms.map(|told_ms| (node.clone(), told_ms)));
+        }
+        if leaves(progress) && self.state.outage.is_none() && context.roster.members.contains_key(node) {
+            self.state.to_wake.insert(node.clone(), context.now_ms);
+            self.dirty = true;
+        }
+    }
+
     fn powers_off(&mut self, context: &Context<'_>, node: &NodeName) {
         let up = self.direction() == Some(Direction::Up);
         let Some(track) = self.track(node) else { return };
         let given_up = track.phase == Phase::Missing && !up;
+        track.failed = false;
         if track.power_off_ms.is_none() {
             track.power_off_ms = Some(context.now_ms);
             self.dirty = true;

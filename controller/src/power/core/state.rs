@@ -177,6 +177,14 @@ pub enum Cut {
     Failed,
 }
 
+/// After the UPS was to cut the load, so long is waited for that before mains counts again, milliseconds.
+const CUT_SLACK_MS: u64 = 60_000;
+
+/// When a UPS that was told to cut has done so, or will not any more.
+pub(super) fn cut_over_ms(at_ms: u64, delay_s: u32) -> u64 {
+    at_ms.saturating_add(u64::from(delay_s) * 1000).saturating_add(CUT_SLACK_MS)
+}
+
 /// Where a node is in an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -271,6 +279,8 @@ pub struct Track {
     pub given_up: bool,
     /// It could not be switched off; that was told.
     pub failed: bool,
+    /// It had a session shortly before, if it had none when it began: it may have run all the same.
+    pub was_here: bool,
 }
 
 impl Track {
@@ -293,6 +303,7 @@ impl Track {
             sent_ms: 0,
             given_up: false,
             failed: false,
+            was_here: false,
         }
     }
 }
@@ -312,8 +323,21 @@ impl Outage {
     /// # Errors
     /// Never in practice: all parts are letters and digits.
     pub fn order_id(&self, attempt: u32) -> Result<OrderId, Invalid> {
-        let word = if self.kind == Kind::Drill { "drill" } else { "outage" };
-        format!("{word}-{}-{attempt}-{:x}", self.number, self.begun_wall_ms.unsigned_abs()).parse()
+        format!("{}-{}-{attempt}-{:x}", self.kind.as_str(), self.number, self.begun_wall_ms.unsigned_abs()).parse()
+    }
+
+    /// Whether the load has been cut, if the UPS did as it was told.
+    pub fn has_cut(&self, now_ms: u64) -> bool {
+        match self.cut {
+            Cut::Told { at_ms, delay_s } => now_ms >= at_ms.saturating_add(u64::from(delay_s) * 1000),
+            Cut::Not | Cut::Wanted { .. } | Cut::Failed => false,
+        }
+    }
+
+    /// Whether the load is being cut, and brought back: who boots then has come to stay.
+    pub fn cut_goes_on(&self, now_ms: u64) -> bool {
+        let over = matches!(self.cut, Cut::Told { at_ms, delay_s } if now_ms >= cut_over_ms(at_ms, delay_s));
+        self.has_cut(now_ms) && !over
     }
 
     /// Whether a node may have gone for it: in a loss of mains each may have, by itself.

@@ -2,14 +2,12 @@
 
 use rackhaven_proto::model::{NodeName, Severity};
 
-use super::state::{Cut, Direction, Kind, Once, Outage, Phase, Track};
+use super::state::{Cut, Direction, Kind, Once, Outage, Phase, Track, cut_over_ms};
 use super::supply::{Cause, RackSupply, UpsTrack, rack_supply};
 use super::up::AWAY_MS;
 use super::{Action, Context, Core};
 use crate::power::policy::Wake;
 
-/// After the UPS was to cut the load, so long is waited for that before mains counts again, milliseconds.
-const CUT_SLACK_MS: u64 = 60_000;
 /// A shutdown that a primary forces is not turned back for so long, milliseconds, unless the primary takes it back.
 const FORCED_MS: u64 = 600_000;
 
@@ -96,7 +94,12 @@ impl Core {
     /// Whether a primary still forces the shutdown. upsd may say so until it is started anew, so that this has an end.
     fn forced_still(&self, context: &Context<'_>) -> bool {
         let forced = self.state.upses.iter().any(|ups| ups.forced);
-        let since = self.state.outage.as_ref().map_or(0, |outage| outage.direction_since_ms);
+        let outage = self.state.outage.as_ref();
+        if outage.is_some_and(|outage| outage.has_cut(context.now_ms)) {
+            // That was what it was for.
+            return false;
+        }
+        let since = outage.map_or(0, |outage| outage.direction_since_ms);
         forced && context.now_ms.saturating_sub(since) < FORCED_MS
     }
 
@@ -191,7 +194,12 @@ impl Core {
         self.close(Severity::Critical, "mains has failed again before all were back");
         self.begin_outage(context);
         let Some(Outage { nodes, goal, .. }) = &mut self.state.outage else { return };
-        for (node, old) in before.nodes {
+        for (node, mut old) in before.nodes {
+            if matches!(old.phase, Phase::Running | Phase::Back | Phase::Returning) && !self.present.contains_key(&node)
+            {
+                // Not heard yet since the controller began; it may have lost its power with it.
+                old.phase = Phase::Missing;
+            }
             let stays = !old.phase.gone() && !old.phase.going() && old.phase != Phase::Aborting;
             let Some(track) = nodes.get_mut(&node).filter(|_| !stays) else { continue };
             *track = Track { wakes: 0, given_up: false, attempt: 0, ..old };
@@ -223,8 +231,10 @@ impl Core {
         match outage.cut {
             // The UPS will cut, whatever mains does: it has to be seen through.
             Cut::Wanted { at_ms, delay_s } | Cut::Told { at_ms, delay_s } => {
-                let over_ms = at_ms.saturating_add(u64::from(delay_s) * 1000).saturating_add(CUT_SLACK_MS);
-                if context.now_ms < over_ms {
+                // Unless it has: whoever was off boots again.
+                let boots = outage.nodes.values().any(|track| track.was_gone && track.phase == Phase::Running);
+                let has_cut = outage.cut_goes_on(context.now_ms) && boots;
+                if !has_cut && context.now_ms < cut_over_ms(at_ms, delay_s) {
                     return;
                 }
             }
@@ -324,17 +334,17 @@ impl Core {
             outage.cut = Cut::Wanted { at_ms: now_ms, delay_s };
             self.actions.push(Action::Cut { delay_s });
         }
-        if !same_boot && kind == Kind::Mains && outage.direction == Direction::Down {
+        if !same_boot && kind == Kind::Mains {
             // The master was the last: what was not off has lost its power with it, or will say so.
             for track in outage.nodes.values_mut() {
-                if matches!(track.phase, Phase::Ordered | Phase::Stopping | Phase::PoweringOff | Phase::Aborting) {
+                track.power_off_ms = None;
+                if track.phase.going() || track.phase == Phase::Aborting {
                     track.phase = Phase::Missing;
                     track.was_gone = true;
                     track.since_ms = now_ms;
                 }
             }
             outage.relief_since_ms = None;
-            outage.cut = Cut::Not;
             self.set_direction(Direction::Up, now_ms);
         }
         let how =

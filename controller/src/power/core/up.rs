@@ -3,7 +3,7 @@
 use rackhaven_proto::model::{NodeName, Severity};
 
 use super::down::AGAIN_MS;
-use super::state::{Direction, Kind, Once, Outage, Phase, Track};
+use super::state::{Cut, Direction, Kind, Once, Outage, Phase, Track, cut_over_ms};
 use super::supply::RackSupply;
 use super::{Action, Context, Core};
 use crate::power::policy::{Need, Wake};
@@ -46,6 +46,7 @@ impl Core {
                 {
                     self.set_phase(node, Phase::Missing, context.now_ms);
                 }
+                Some(Phase::Absent) if self.was_here(node) => self.set_phase(node, Phase::Missing, context.now_ms),
                 // Nothing takes it down any more.
                 Some(Phase::PoweringOff) if self.has_failed(node) && self.present.contains_key(node) => {
                     self.set_phase(node, Phase::Aborting, context.now_ms);
@@ -61,13 +62,19 @@ impl Core {
         }
     }
 
+    fn was_here(&self, node: &NodeName) -> bool {
+        self.state.outage.as_ref().and_then(|outage| outage.nodes.get(node)).is_some_and(|track| track.was_here)
+    }
+
     fn has_failed(&self, node: &NodeName) -> bool {
         self.state.outage.as_ref().and_then(|outage| outage.nodes.get(node)).is_some_and(|track| track.failed)
     }
 
     fn lose_at_cap(&mut self, context: &Context<'_>, node: &NodeName) {
-        let since_ms = self.track(node).map_or(0, |track| track.since_ms);
-        if context.now_ms.saturating_sub(since_ms) >= context.policy.cap_ms() {
+        let Some(track) = self.track(node) else { return };
+        if context.now_ms.saturating_sub(track.since_ms) >= context.policy.cap_ms() {
+            // It is brought back, and silence tells nothing more.
+            track.power_off_ms = None;
             self.set_phase(node, Phase::Missing, context.now_ms);
         }
     }
@@ -112,6 +119,12 @@ impl Core {
         if self.state.supply == RackSupply::Unknown && !outage.dark {
             // Nothing tells that there is mains, but that the rack still runs.
             return stable_ms >= context.policy.restore_wait_ms;
+        }
+        if let Cut::Told { at_ms, delay_s } = outage.cut
+            && context.now_ms < cut_over_ms(at_ms, delay_s)
+        {
+            // Whoever is woken would lose its power at once.
+            return false;
         }
         let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
         let charged = context.policy.restore_charge_percent.zip(charge).is_none_or(|(floor, charge)| charge >= floor);
@@ -258,7 +271,10 @@ impl Core {
         let waiting: Vec<&str> =
             known().filter(|(_, track)| track.phase == Phase::Returning).map(|(node, _)| node.as_str()).collect();
         let (severity, message) = match (outage.kind, outage.direction) {
-            (Kind::Manual, Direction::Down) => (Severity::Info, format!("down after {took_s} s, as asked")),
+            (Kind::Manual, Direction::Down) => match goers().filter(|track| track.phase == Phase::Missing).count() {
+                0 => (Severity::Info, format!("down after {took_s} s, as asked")),
+                count => (Severity::Critical, format!("over after {took_s} s; {count} not confirmed to be off")),
+            },
             (Kind::Drill, _) => (Severity::Info, format!("the drill is over after {took_s} s")),
             _ if left > 0 => (Severity::Critical, format!("over after {took_s} s; {left} not back")),
             _ if !waiting.is_empty() => {
@@ -303,12 +319,20 @@ impl Core {
         let members = &context.roster.members;
         let before = self.state.to_wake.len();
         let present = &self.present;
-        self.state.to_wake.retain(|node, _| !present.contains_key(node) && members.contains_key(node));
+        // One that was just told to stay may be on its way off all the same.
+        let now_ms = context.now_ms;
+        let stays = |node: &NodeName, sent_ms: u64| {
+            present.contains_key(node) && now_ms.saturating_sub(sent_ms) >= LEFT_BEHIND_EVERY_MS
+        };
+        self.state.to_wake.retain(|node, sent_ms| !stays(node, *sent_ms) && members.contains_key(node));
         self.dirty |= self.state.to_wake.len() != before;
         if self.state.outage.is_some() || self.state.supply.drains() {
             return;
         }
         for (node, sent_ms) in &mut self.state.to_wake {
+            if present.contains_key(node) {
+                continue;
+            }
             let wakeable = members.get(node).is_some_and(|member| member.wake == Wake::WakeOnLan);
             if wakeable && context.now_ms.saturating_sub(*sent_ms) >= LEFT_BEHIND_EVERY_MS {
                 *sent_ms = context.now_ms;
