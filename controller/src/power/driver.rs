@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rackhaven_proto::model::{NodeName, PowerNotice, Severity};
-use rackhaven_proto::v1::controller_message::Body as ToAgent;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::config::PowerConfig;
@@ -15,6 +14,7 @@ use super::core::state::State;
 use super::core::supply::RackSupply;
 use super::core::{Action, Context, Core, Event};
 use super::memory::{Memory, Moment, PowerClock, Saved};
+use super::notices::Told;
 use super::policy::Roster;
 use super::probes::Probes;
 use super::record::{Record, Recorder};
@@ -31,14 +31,10 @@ const TICK: Duration = Duration::from_secs(1);
 const FAST_TICK: Duration = Duration::from_millis(100);
 /// How often the fleet is sorted into stages anew, milliseconds.
 const ROSTER_EVERY_MS: u64 = 1000;
-/// How often fading nodes are probed, milliseconds.
-const PROBE_EVERY_MS: u64 = 500;
 /// Between two looks at a witness while no UPS can be read, milliseconds.
 const WITNESS_FAST_MS: u64 = 1000;
 /// Inputs that are taken together.
 const BATCH: usize = 1024;
-/// A node is told a new deadline if it has moved by so much, milliseconds.
-const DEADLINE_MOVED_MS: u64 = 2000;
 
 /// What the driver begins with.
 pub struct Started {
@@ -120,19 +116,16 @@ impl Started {
     }
 }
 
-/// What a node was told last: the notice, and its deadline by the core's clock.
-type Told = BTreeMap<NodeName, (PowerNotice, Option<u64>)>;
-
 pub(super) struct Driver {
     pub(super) parts: Arc<Parts>,
     saver: Saver,
     pace: watch::Sender<Duration>,
     witness_pace: watch::Sender<Duration>,
-    probes: Probes,
-    told: Told,
+    pub(super) probes: Probes,
+    pub(super) told: Told,
     pub(super) recorder: Recorder,
     roster_ms: Option<u64>,
-    probed_ms: u64,
+    pub(super) probed_ms: u64,
     served: Option<Served>,
     saved_well: bool,
     /// When the outages of this run began, the core's milliseconds.
@@ -323,32 +316,6 @@ impl Driver {
         self.parts.power.lock().unsaved = error.is_some();
     }
 
-    /// Tells nodes of the supply, where that differs from what they were told.
-    fn tell_nodes(&mut self, notices: Vec<(NodeName, PowerNotice)>, now_ms: u64) {
-        for (node, notice) in notices {
-            let deadline = notice.alone.as_ref().map(|alone| now_ms.saturating_add(alone.begin_in_ms));
-            if self.told.get(&node).is_some_and(|told| same(told, &notice, deadline)) {
-                continue;
-            }
-            let Some(outbox) = self.parts.registry.outbox(&node) else { continue };
-            if outbox.try_send(ToAgent::Power(notice.clone().into())) {
-                self.told.insert(node, (notice, deadline));
-            }
-        }
-    }
-
-    fn probe(&mut self, nodes: Vec<NodeName>, now_ms: u64) {
-        if nodes.is_empty() || now_ms.saturating_sub(self.probed_ms) < PROBE_EVERY_MS {
-            return;
-        }
-        self.probed_ms = now_ms;
-        let inputs = self.parts.power.inputs.clone();
-        for node in self.probes.look(nodes, &inputs) {
-            // The queue is the driver's own: there must be no waiting for room in it.
-            let _ = inputs.try_send(Input::Event(Event::NodeSilent { node }));
-        }
-    }
-
     /// Adds a line to the timeline.
     pub(super) fn line(&self, row: TimelineRow) {
         let mut shared = self.parts.power.lock();
@@ -373,17 +340,6 @@ fn outcome(core: &mut Core, context: &Context<'_>, actions: Vec<Action>) -> Outc
         drains,
         known: matches!(core.state().supply, RackSupply::Mains | RackSupply::Battery),
     }
-}
-
-/// Whether a node knows this already: its deadline may differ by a little.
-fn same((old, old_deadline): &(PowerNotice, Option<u64>), new: &PowerNotice, deadline: Option<u64>) -> bool {
-    let near = match (old_deadline, deadline) {
-        (Some(old), Some(new)) => old.abs_diff(new) <= DEADLINE_MOVED_MS,
-        (None, None) => true,
-        _ => false,
-    };
-    let order = |notice: &PowerNotice| notice.alone.as_ref().map(|alone| alone.order_id.clone());
-    near && old.supply == new.supply && old.hold_k3s == new.hold_k3s && order(old) == order(new)
 }
 
 fn take_report(shared: &mut Shared, index: usize, report: UpsReport, now_ms: u64) -> Option<Event> {

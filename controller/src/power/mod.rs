@@ -7,6 +7,7 @@ pub mod core;
 mod driver;
 /// The state on the disk.
 pub mod memory;
+mod notices;
 mod perform;
 /// What an admin decided, and the fleet as the plan sees it.
 pub mod policy;
