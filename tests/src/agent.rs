@@ -112,7 +112,7 @@ impl Agent {
 
     /// The id of the boot.
     pub fn boot_id(&self) -> String {
-        self.boot.map_or_else(String::new, |boot| format!("00000000-0000-4000-8000-{boot:012}"))
+        self.boot.map_or_else(String::new, crate::fleet::boot_id)
     }
 
     fn run_command(&self) -> anyhow::Result<Command> {
@@ -134,6 +134,11 @@ impl Agent {
         self.daemon = None;
         self.daemon = Some(Daemon::start(&self.name, self.run_command()?, &self.folder)?);
         Ok(())
+    }
+
+    /// Ends it with all of its children, without a warning, and waits for that; nothing if it does not run.
+    pub fn halt(&mut self) {
+        self.daemon = None;
     }
 
     /// Runs it in the foreground until it ends by itself.

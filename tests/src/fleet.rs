@@ -30,6 +30,8 @@ pub struct Fleet {
     pub environment: Vec<(String, String)>,
     address: SocketAddr,
     state: PathBuf,
+    /// The boot in which the controller's machine runs; none means this machine's own.
+    boot: Option<u32>,
     client: Client,
     folder: TempDir,
 }
@@ -77,7 +79,7 @@ impl Fleet {
         settings.set("session.down_after_missed", 10);
         let state = folder.path().join("controller");
         let client = Client::new(&state.join("admin.context"));
-        Ok(Self { controller: None, settings, environment: Vec::new(), address, state, client, folder })
+        Ok(Self { controller: None, settings, environment: Vec::new(), address, state, boot: None, client, folder })
     }
 
     /// Makes the cluster, `home`.
@@ -126,13 +128,49 @@ impl Fleet {
         Ok(command)
     }
 
+    /// Lets the controller's machine be in its first boot from now on, or in its next: what takes effect when the
+    /// controller is started.
+    pub fn boot_again(&mut self) {
+        self.boot = Some(self.boot.map_or(1, |boot| boot + 1));
+    }
+
+    /// The boot of the controller's machine; 0 for this machine's own.
+    pub fn boot(&self) -> u32 {
+        self.boot.unwrap_or_default()
+    }
+
+    fn launch(&mut self) -> anyhow::Result<Daemon> {
+        // The one before is gone first.
+        self.controller = None;
+        let mut command = self.command("run")?;
+        if let Some(boot) = self.boot {
+            let file = self.folder().join("controller.boot-id");
+            std::fs::write(&file, boot_id(boot)).context("writing the boot id")?;
+            command.arg("--boot-id-file").arg(file);
+        }
+        Daemon::start("controller", command, self.folder())
+    }
+
+    /// Starts the controller, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_controller(&mut self) -> anyhow::Result<()> {
+        self.controller = Some(self.launch()?);
+        Ok(())
+    }
+
+    /// Ends the controller without a warning, and waits for that; nothing if it does not run.
+    pub fn halt_controller(&mut self) {
+        self.controller = None;
+    }
+
     /// Starts the controller and waits until it answers.
     ///
     /// # Errors
     /// When it does not.
     pub async fn start_controller(&mut self) -> anyhow::Result<()> {
-        self.controller = None;
-        let mut daemon = Daemon::start("controller", self.command("run")?, self.folder())?;
+        let mut daemon = self.launch()?;
         let answered = wait_for("the controller to answer", async || {
             if let Some(status) = daemon.poll_end()? {
                 return Ok(Some(Err(status)));
@@ -313,6 +351,11 @@ impl Fleet {
     pub async fn wait_for_kept(&self, agent: &Agent, count: usize) -> anyhow::Result<()> {
         wait_until(&format!("{count} events on the disk of the node"), async || agent.waiting_events() == count).await
     }
+}
+
+/// The id of a made-up boot; a machine on which both run has one for its agent and its controller.
+pub(crate) fn boot_id(boot: u32) -> String {
+    format!("00000000-0000-4000-8000-{boot:012}")
 }
 
 /// The token in the JSON of an invitation.

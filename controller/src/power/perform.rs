@@ -97,7 +97,8 @@ impl Driver {
     fn tell(&mut self, telling: Action, now_ms: u64, wall_ms: i64) {
         match telling {
             Action::Begun { number, kind } => {
-                self.begun.insert(number, now_ms);
+                // Told again after a restart; it began when it began.
+                self.begun.entry(number).or_insert(now_ms);
                 let kind = kind.as_str().to_owned();
                 let row = OutageRow { number, kind, cause: String::new(), begun_ms: wall_ms, ended_ms: None };
                 self.recorder.put(Record::Outage(OutageRecord::Begun(row)));
