@@ -1,9 +1,9 @@
 //! Whole outages, written out: what happens when, and what the core has done by then.
 
-use rackhaven_proto::model::NodeName;
+use rackhaven_proto::model::{NodeName, ProgressState, ShutdownProgress, StepKind};
 
-use super::state::{Phase, State};
-use super::supply::Observation;
+use super::state::{Direction, Phase, State};
+use super::supply::{CutDelay, Observation};
 use super::{Action, Context, Core, Event};
 use crate::power::policy::{Policy, Roster, Wake};
 use crate::power::testing::{policy, roster};
@@ -31,6 +31,20 @@ impl Rack {
     fn tell(&mut self, event: Event) -> Vec<Action> {
         let context = Context { policy: &self.policy, roster: &self.roster, now_ms: self.now_ms, wall_ms: 1000 };
         self.core.step(&context, [event])
+    }
+
+    fn tell_at(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
+        self.now_ms = now_ms;
+        self.tell(event)
+    }
+
+    /// Tells of a node how far it is with its order.
+    fn progress(&mut self, now_ms: u64, node: &str, state: ProgressState, current: Option<StepKind>) -> Vec<Action> {
+        let outage = self.core.state().outage.as_ref().unwrap();
+        let order_id = outage.nodes.get(&name(node)).unwrap().order.clone().unwrap();
+        let progress =
+            ShutdownProgress { order_id, state, steps: Vec::new(), current, alone: false, message: String::new() };
+        self.tell_at(now_ms, Event::Progress { node: name(node), progress })
     }
 
     fn phase(&self, node: &str) -> Option<Phase> {
@@ -63,4 +77,58 @@ fn a_low_battery_begins_the_first_stage() {
     });
     assert_eq!(ordered.collect::<Vec<_>>(), ["pi-1", "pi-2"]);
     assert_eq!((rack.phase("pi-1"), rack.phase("nas")), (Some(Phase::Ordered), Some(Phase::Running)));
+}
+
+/// The order to stay crosses the word that a node switches itself off, and only a power cycle brings that one back.
+#[test]
+fn a_node_that_goes_while_it_is_told_to_stay_is_not_left_behind() {
+    let read = |words: &str| match read(words) {
+        Event::Read { ups, seen } => {
+            let cut = Some(CutDelay { delay_s: None, settable: true });
+            Event::Read { ups, seen: Observation { cut, ..seen } }
+        }
+        other => other,
+    };
+    let mut rack = Rack::new(Wake::PowerCycle);
+    rack.tell_at(1000, read("OB LB"));
+    rack.tell_at(3000, Event::Tick);
+    for node in ["pi-1", "pi-2"] {
+        rack.progress(3100, node, ProgressState::Running, Some(StepKind::Sync));
+    }
+    rack.tell_at(4000, read("OL"));
+    let aborts = rack.tell_at(7000, Event::Tick);
+    assert_eq!(aborts.iter().filter(|action| matches!(action, Action::Abort { .. })).count(), 2);
+    rack.progress(7010, "pi-1", ProgressState::Aborted, None);
+    assert_eq!((rack.phase("pi-1"), rack.core.direction()), (Some(Phase::Back), Some(Direction::Up)));
+    let orders = rack.progress(7020, "pi-2", ProgressState::PoweringOff, Some(StepKind::PowerOff));
+    assert_eq!((rack.phase("pi-2"), rack.core.direction()), (Some(Phase::PoweringOff), Some(Direction::Down)));
+    let again = |action: &Action| matches!(action, Action::Order { node, .. } if node.as_str() == "pi-1");
+    assert!(orders.iter().any(again), "{orders:?}");
+}
+
+/// Somebody who ends a shutdown wants nobody to go, whoever is lost by that.
+#[test]
+fn an_abort_is_not_undone_for_a_node_that_crosses_it() {
+    let mut rack = Rack::new(Wake::PowerCycle);
+    rack.tell_at(1000, read("OB LB"));
+    rack.tell_at(3000, Event::Tick);
+    rack.progress(3100, "pi-2", ProgressState::Running, Some(StepKind::Sync));
+    rack.tell_at(4000, read("OL"));
+    let context = Context { policy: &rack.policy, roster: &rack.roster, now_ms: 4100, wall_ms: 1000 };
+    rack.core.abort(&context).unwrap();
+    rack.progress(4200, "pi-2", ProgressState::PoweringOff, Some(StepKind::PowerOff));
+    rack.tell_at(9000, Event::Tick);
+    assert_eq!(rack.core.direction(), Some(Direction::Up));
+}
+
+/// The roster is looked at each second: a node may have a session before it is in it.
+#[test]
+fn a_node_that_enrols_as_mains_fails_goes_with_the_others() {
+    let mut rack = Rack::new(Wake::WakeOnLan);
+    let later = rack.roster.members.remove(&name("pi-2")).unwrap();
+    rack.tell_at(1000, read("OB LB"));
+    assert_eq!(rack.phase("pi-2"), None);
+    rack.roster.members.insert(name("pi-2"), later);
+    rack.tell_at(3000, Event::Tick);
+    assert_eq!((rack.phase("pi-1"), rack.phase("pi-2")), (Some(Phase::Ordered), Some(Phase::Ordered)));
 }

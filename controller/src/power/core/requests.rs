@@ -116,7 +116,7 @@ impl Core {
     /// # Errors
     /// When nothing goes on, or the UPS will cut the load.
     pub fn abort(&mut self, context: &Context<'_>) -> Result<Aborted, Refused> {
-        let Some(outage) = &self.state.outage else { return Err(Refused::NothingToAbort) };
+        let Some(outage) = &mut self.state.outage else { return Err(Refused::NothingToAbort) };
         let told = |track: &Track| matches!(track.phase, Phase::Ordered | Phase::Stopping);
         if outage.direction != Direction::Down && !outage.nodes.values().any(told) {
             return Err(Refused::NothingToAbort);
@@ -134,6 +134,8 @@ impl Core {
         if outage.kind == Kind::Mains && self.state.supply.drains() {
             self.stay_on_battery(context);
         } else {
+            // Nor does it go on to its end for the sake of some.
+            (outage.everything, outage.finish) = (false, false);
             self.set_direction(Direction::Up, context.now_ms);
         }
         self.tell(None, "outage.trigger", Severity::Warning, "aborted: who has not gone stays");

@@ -14,6 +14,7 @@ const FORCED_MS: u64 = 600_000;
 impl Core {
     /// Draws all conclusions from where things are now.
     pub(super) fn advance(&mut self, context: &Context<'_>) {
+        self.take_in_newcomers(context);
         self.judge_supply(context);
         self.turn(context);
         match self.direction() {
@@ -26,6 +27,19 @@ impl Core {
         self.uncordon(context);
         self.end_if_over(context);
         self.wake_left_behind(context);
+    }
+
+    /// A node that has enrolled since the outage began, or so shortly before that the roster did not have it yet, goes
+    /// with the others.
+    fn take_in_newcomers(&mut self, context: &Context<'_>) {
+        let Some(outage) = &mut self.state.outage else { return };
+        let known = |node: &NodeName| context.roster.members.contains_key(node);
+        for (node, boot_id) in self.present.iter().filter(|(node, _)| known(node)) {
+            if !outage.nodes.contains_key(node) {
+                outage.nodes.insert(node.clone(), Track::new(Some(boot_id), context.now_ms));
+                self.dirty = true;
+            }
+        }
     }
 
     fn judge_supply(&mut self, context: &Context<'_>) {
@@ -132,6 +146,9 @@ impl Core {
         }
         if let Some(cause) = cause {
             self.begin_shutdown(context, cause);
+        }
+        if self.direction() == Some(Direction::Up) {
+            self.finish_for_crossed(context);
         }
         let held = |since: u64| now_ms.saturating_sub(since) >= context.policy.mains_hold_ms;
         let Some(outage) = &self.state.outage else { return };
@@ -248,21 +265,49 @@ impl Core {
             Cut::Not => {
                 let stuck = self.stuck(context);
                 if outage.everything && !stuck.is_empty() && self.can_cut(context) {
-                    let names = stuck.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                    let message = format!(
-                        "mains is back, but only a power cycle brings back {names}: the shutdown goes on to its end, \
-                         then the UPS cuts the load and brings it back"
-                    );
-                    if let Some(outage) = &mut self.state.outage {
-                        outage.finish = true;
-                        self.dirty = true;
-                    }
-                    self.tell(None, "outage.trigger", Severity::Warning, message);
-                    return;
+                    return self.finish(&stuck);
                 }
             }
         }
         self.set_direction(Direction::Up, context.now_ms);
+    }
+
+    /// It goes on to its end although mains is back, for the sake of these nodes.
+    fn finish(&mut self, stuck: &[NodeName]) {
+        let Some(outage) = &mut self.state.outage else { return };
+        outage.finish = true;
+        self.dirty = true;
+        let names = stuck.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "mains is back, but only a power cycle brings back {names}: the shutdown goes on to its end, then the UPS \
+             cuts the load and brings it back"
+        );
+        self.tell(None, "outage.trigger", Severity::Warning, message);
+    }
+
+    /// A node may pass its point of no return while it is told to stay. If only a power cycle brings it back, all that
+    /// was turned back goes down again for it.
+    fn finish_for_crossed(&mut self, context: &Context<'_>) {
+        let Some(outage) = self.state.outage.as_ref().filter(|it| it.everything && it.cut == Cut::Not) else { return };
+        let since_ms = outage.direction_since_ms;
+        let crossed = |node: &NodeName| {
+            let off_ms = outage.nodes.get(node).and_then(|track| track.power_off_ms);
+            off_ms.is_some_and(|off_ms| off_ms >= since_ms)
+        };
+        let stuck: Vec<NodeName> = self.stuck(context).into_iter().filter(crossed).collect();
+        if stuck.is_empty() || outage.relief_since_ms.is_none() || !self.can_cut(context) {
+            return;
+        }
+        let Some(outage) = &mut self.state.outage else { return };
+        outage.stages.clear();
+        for track in outage.nodes.values_mut() {
+            (track.wakes, track.given_up) = (0, false);
+            if matches!(track.phase, Phase::Back | Phase::Returning) {
+                track.phase = Phase::Running;
+            }
+        }
+        self.set_direction(Direction::Down, context.now_ms);
+        self.finish(&stuck);
     }
 
     /// Nodes that are off, or will be, and that only a power cycle brings back.
