@@ -14,7 +14,7 @@ use crate::state::{StateFolder, load_shutdown, save_shutdown};
 
 /// What waits to be taken in, or to be told.
 const QUEUE_LENGTH: usize = 64;
-/// How long a node that goes off waits for the controller to have understood that.
+/// How long a node that goes off waits for the controller to have understood that, at most half of the step's time.
 const HEARD: Duration = Duration::from_secs(1);
 /// The longest nap: the timer stands still in suspend, moments do not.
 const NAP_MS: u64 = 1_000;
@@ -247,6 +247,7 @@ impl Shutdown {
         let (ticket, news) = (*ticket, self.news.0.clone());
         let gate = HookGate { ticket, news: news.clone() };
         let setup = Arc::clone(&self.setup);
+        let heard_within = HEARD.min(Duration::from_millis(*limit_ms) / 2);
         let heard = (*kind == StepKind::PowerOff && self.connected).then(|| {
             let (told, heard) = oneshot::channel();
             self.heard = Some(told);
@@ -255,7 +256,7 @@ impl Shutdown {
         let task = tokio::spawn(async move {
             if let Some(heard) = heard {
                 // Not heard is no reason to stay.
-                let _ = tokio::time::timeout(HEARD, heard).await;
+                let _ = tokio::time::timeout(heard_within, heard).await;
             }
             let end = perform(job, setup, gate).await;
             // The receiver lives as long as the driver.
