@@ -23,6 +23,7 @@ mod nut_tls;
 mod outages;
 mod power_simulation;
 mod power_instants;
+mod power_kills;
 mod power_silence;
 mod power_triggers;
 mod properties;

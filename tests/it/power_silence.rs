@@ -141,11 +141,17 @@ async fn witnesses_tell_of_a_loss_of_mains_that_no_ups_tells() {
 
 /// Two stages that hear on battery when they would have to go, and then nothing more.
 async fn warned() -> (Rack, BTreeMap<String, u64>) {
-    let plan = RackPlan::default()
+    let mut plan = RackPlan::default()
         .stage("workers", &[("w-1", Back::WakeOnLan), ("w-2", Back::WakeOnLan)])
         .stage("storage", &[("s-1", Back::WakeOnLan)])
-        .with("power.assumed_runtime_seconds", 5)
-        .with("power.expected_seconds", 1.5);
+        .with("power.assumed_runtime_seconds", 6)
+        .with("power.expected_seconds", 1.5)
+        .with("power.cut_load", false)
+        .with("power.off_grace_seconds", 2);
+    // A node that cannot be told to stay is woken when the time of all its steps is over.
+    for step in ["drain", "stop_k3s", "stop_backups", "hooks", "unmount", "sync", "power_off"] {
+        plan = plan.with(&format!("power.steps.{step}_seconds"), 1);
+    }
     let rack = plan.build().await.unwrap();
     for node in rack.names() {
         let trace = rack.folder().join(format!("{node}.went"));

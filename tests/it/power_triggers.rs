@@ -73,7 +73,10 @@ async fn a_low_battery_that_stays_takes_all_down() {
     let shown = now();
     let ordered = rack.wait_for_line(1, "w-1", "node.ordered").await.unwrap();
     let took = shown.elapsed().as_secs_f64();
-    eprintln!("a real low battery, hold 2 s: ordered {} ms after on-battery, {took:.2} s after upsd's word", ordered.at_ms);
+    eprintln!(
+        "a real low battery, hold 2 s: ordered {} ms after on-battery, {took:.2} s after upsd's word",
+        ordered.at_ms
+    );
     assert!((1999..3000).contains(&ordered.at_ms), "{ordered:?}");
     assert_eq!(at_ms(&rack, "outage.on-battery").await, 0);
 }

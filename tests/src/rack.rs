@@ -98,9 +98,10 @@ impl RackPlan {
         let entry = scripted.as_ref().map(ScriptedUps::entry).or(self.ups).unwrap_or_default();
         let mut settings: Vec<(String, String)> =
             SETTINGS.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
-        let stages = self.stages.iter().map(|(name, nodes)| {
-            format!("{{ name = {}, nodes = {} }}", Value::from(name.as_str()), toml_list(nodes))
-        });
+        let stages = self
+            .stages
+            .iter()
+            .map(|(name, nodes)| format!("{{ name = {}, nodes = {} }}", Value::from(name.as_str()), toml_list(nodes)));
         let stages = stages.collect::<Vec<_>>().join(", ");
         settings.extend([
             ("endpoints".to_owned(), toml_list([network.endpoint()])),
@@ -133,11 +134,8 @@ impl RackPlan {
                 false => String::new(),
             };
             let calls = fleet.folder().join(format!("{node}.calls"));
-            let off = format!(
-                "echo poweroff >> {}; touch {}; kill -9 {controller}$PPID",
-                calls.display(),
-                marker.display()
-            );
+            let off =
+                format!("echo poweroff >> {}; touch {}; kill -9 {controller}$PPID", calls.display(), marker.display());
             agent.switched_by(&format!("echo reboot >> {}", calls.display()), &off);
             for (key, word) in [("k3s.stop_command", "stopped"), ("k3s.start_command", "started")] {
                 let trace = fleet.folder().join(format!("{node}.k3s"));
@@ -232,6 +230,7 @@ impl Rack {
     ///
     /// # Panics
     /// When the rack hangs on another.
+    #[expect(clippy::expect_used, reason = "a story that asks for it has built the rack on it")]
     pub fn ups<T>(&self, with: impl FnOnce(&ScriptedUps) -> T) -> T {
         with(self.strip().ups.as_ref().expect("a scripted UPS"))
     }
