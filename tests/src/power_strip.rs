@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
 use crate::agent::Agent;
+use crate::faketime::FakeTime;
 use crate::fleet::Fleet;
 use crate::rack::now;
 use crate::scripted_ups::ScriptedUps;
 
 /// How often the strip looks at its hosts.
 const LOOK: Duration = Duration::from_millis(20);
+/// By so much the controller's wall clock goes on while its machine is off, seconds: a UPS takes its time to cut, and the
+/// controller waits for the end of that before it wakes anybody.
+const OFF_S: u64 = 120;
 /// From the return of mains to that of the load behind a UPS that has cut.
 const LOAD_RETURNS: Duration = Duration::from_millis(300);
 
@@ -66,6 +70,9 @@ pub(crate) struct Strip {
     light: Option<Instant>,
     /// How long a host takes to boot.
     pub(crate) boot: Duration,
+    /// The wall clock of the controller's machine, and how far it is ahead, seconds.
+    pub(crate) clock: Option<FakeTime>,
+    ahead_s: u64,
     /// What happened to the hosts.
     pub(crate) story: Vec<(Instant, String)>,
 }
@@ -73,7 +80,8 @@ pub(crate) struct Strip {
 impl Strip {
     pub(crate) fn new(fleet: Fleet, hosts: BTreeMap<String, Host>, master: Option<String>) -> Self {
         let story = Vec::new();
-        Self { fleet, hosts, master, ups: None, dark: false, light: None, boot: Duration::ZERO, story }
+        let (boot, clock) = (Duration::ZERO, None);
+        Self { fleet, hosts, master, ups: None, dark: false, light: None, boot, clock, ahead_s: 0, story }
     }
 
     fn tell(&mut self, what: String) {
@@ -143,6 +151,10 @@ impl Strip {
 
     pub(crate) fn switch_on(&mut self, name: &str) -> anyhow::Result<()> {
         if self.master.as_deref() == Some(name) {
+            self.ahead_s += OFF_S;
+            if let Some(clock) = &self.clock {
+                clock.set(&format!("+{}", self.ahead_s))?;
+            }
             self.fleet.boot_again();
             self.fleet.spawn_controller()?;
             write_pid(&mut self.fleet)?;

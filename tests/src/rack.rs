@@ -15,6 +15,7 @@ use tokio::net::UdpSocket;
 
 use crate::client::Client;
 use crate::ctl::Ctl;
+use crate::faketime::FakeTime;
 use crate::fleet::Fleet;
 use crate::power_strip::{Back, Host, Strip, run, write_pid};
 use crate::proxy::Proxy;
@@ -122,6 +123,11 @@ impl RackPlan {
             fleet.settings.set(&path, value);
         }
         fleet.boot_again();
+        let clock = match &self.master {
+            Some(_) => Some(FakeTime::new(&fleet.folder().join("controller.clock"), "+0")?),
+            None => None,
+        };
+        fleet.environment.extend(clock.iter().flat_map(FakeTime::environment));
         fleet.init().await?;
         fleet.start_controller().await?;
         write_pid(&mut fleet)?;
@@ -156,7 +162,7 @@ impl RackPlan {
         let (folder, state) = (fleet.folder().to_owned(), fleet.state().to_owned());
         let names = self.hosts.into_iter().map(|(node, _)| node).collect();
         let mut strip = Strip::new(fleet, hosts.into_iter().collect(), self.master);
-        strip.ups = scripted;
+        (strip.ups, strip.clock) = (scripted, clock);
         let strip = Arc::new(Mutex::new(strip));
         let task = tokio::spawn(run(Arc::downgrade(&strip), packets));
         Ok(Rack { strip, client, network, folder, state, names, task })

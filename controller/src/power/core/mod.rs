@@ -3,6 +3,7 @@
 
 mod down;
 mod event;
+mod late;
 pub mod learnt;
 mod plan;
 mod progress;
