@@ -23,6 +23,8 @@ pub struct Environment {
     pub ascii: bool,
     /// `COLUMNS`: the width to write for where the terminal does not tell.
     pub columns: Option<usize>,
+    /// `LINES`: a page that is drawn in place takes at most so many rows, as when another program has the others.
+    pub lines: Option<usize>,
     /// In which zone people are told the time; none is the system's.
     pub zone: Option<TimeZone>,
 }
@@ -32,6 +34,7 @@ impl Environment {
     pub fn of_process() -> Self {
         let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| given(name).and_then(|value| value.into_string().ok());
+        let count = |name: &str| text(name).and_then(|figure| figure.parse().ok()).filter(|figure| *figure > 0);
         // The XDG base directory specification: a relative path is to be ignored.
         let config_home = given("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || given("HOME").map(|home| PathBuf::from(home).join(".config"));
@@ -43,7 +46,8 @@ impl Environment {
             no_color: given("NO_COLOR").is_some() || text("TERM").is_some_and(|term| term == "dumb"),
             // POSIX: the first of them that is set and not empty counts; without any it is the locale C.
             ascii: !["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).is_some_and(|locale| is_utf8(&locale)),
-            columns: text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0),
+            columns: count("COLUMNS"),
+            lines: count("LINES"),
             // Looked up at first use: most commands tell no time.
             zone: None,
         }

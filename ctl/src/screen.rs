@@ -55,7 +55,7 @@ pub(crate) fn is_on_screen(invocation: &Invocation) -> bool {
 
 /// Scrolls what is on the screen out of the way, so that it can be looked up later.
 pub(crate) fn make_room(invocation: &mut Invocation) -> Result<(), CtlError> {
-    let rows = (invocation.console.size)().map_or(0, |(_, rows)| rows);
+    let rows = page(invocation).rows.unwrap_or(0);
     invocation.console.data(&"\n".repeat(rows))
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn make_room(invocation: &mut Invocation) -> Result<(), CtlError> {
 pub(crate) fn page(invocation: &Invocation) -> Page {
     let mut page = invocation.page();
     if let Some((columns, rows)) = (invocation.console.size)() {
-        page.rows = Some(rows);
+        page.rows = Some(invocation.environment.lines.map_or(rows, |lines| lines.min(rows)));
         // Even with all columns a line must not wrap here, or the page would be higher than the screen.
         page.columns = Some(columns);
     }

@@ -94,6 +94,7 @@ fn all_goes_with_the_master_and_its_silence_is_success() {
     let ordered = OutageEvent {
         at_ms: 20_000,
         node: "master".to_owned(),
+        message: "master is told to go".to_owned(),
         kind: "node.ordered".to_owned(),
         ..timeline[0].clone()
     };

@@ -58,18 +58,19 @@ fn plain(page: &str) -> String {
 
 #[test]
 fn each_change_is_drawn_in_place_and_fits_the_screen() {
-    for (columns, size) in [
-        (80, (|| Some((80, 24))) as fn() -> Option<(usize, usize)>),
-        (120, || Some((120, 40))),
-        (40, || Some((40, 10))),
-        (12, || Some((12, 5))),
+    for (columns, size, lines) in [
+        (80, (|| Some((80, 24))) as fn() -> Option<(usize, usize)>, None),
+        (120, || Some((120, 40)), Some(17)),
+        (40, || Some((40, 10)), Some(50)),
+        (12, || Some((12, 5)), None),
     ] {
         let on_screen = |mut ctl: Ctl| {
             ctl.size = size;
             ctl.environment.no_color = true;
+            ctl.environment.lines = lines;
             ctl
         };
-        let rows = size().unwrap().1;
+        let rows = lines.unwrap_or(usize::MAX).min(size().unwrap().1);
         let (out, _) =
             watch(storm(), on_screen, |out, _| wait_for(out, |text| text.matches("\u{1b}[J").count() > MOMENTS.len()));
         let pages: Vec<_> = out.split("\u{1b}[H").skip(1).map(plain).collect();

@@ -5,6 +5,9 @@ use rackhaven_proto::v1::*;
 use crate::fleet::NOW_MS;
 use crate::rack::{STAGES, STEPS, on_battery, on_mains};
 
+/// Why the fleet goes down.
+const CAUSE: &str = "what is left in the battery is what the shutdown takes";
+
 fn event(at_ms: u64, node: &str, kind: &str, message: &str) -> OutageEvent {
     OutageEvent {
         outage: 12,
@@ -19,7 +22,7 @@ fn event(at_ms: u64, node: &str, kind: &str, message: &str) -> OutageEvent {
 /// One node's way down: its steps, off, and when that was.
 fn down(node: &str, begun_ms: u64, pace: u64, drill: bool) -> (Vec<OutageEvent>, u64) {
     let mut at = begun_ms;
-    let mut events = vec![event(at, node, "node.ordered", "")];
+    let mut events = vec![event(at, node, "node.ordered", &format!("{node} is told to go"))];
     for (place, (_, step, _)) in STEPS.iter().enumerate().take(6) {
         let takes = pace * [9, 4, 1, 2, 1, 2][place];
         events.push(event(at + 50, node, "node.step", &format!("{step} begun")));
@@ -35,11 +38,21 @@ fn down(node: &str, begun_ms: u64, pace: u64, drill: bool) -> (Vec<OutageEvent>,
         events.push(event(at + 2 * pace, node, "node.back", ""));
         return (events, at + 2 * pace);
     }
-    events.push(event(at, node, "node.powering-off", ""));
+    events.push(event(at, node, "node.powering-off", &format!("{node} switches off")));
     at += 5 * pace;
     match node {
-        "pi-6" => events.push(event(at + 9_000, node, "node.missing", "cap of 120 s passed")),
-        _ => events.push(event(at, node, "node.off", "session gone, no answer")),
+        "pi-6" => events.push(event(
+            at + 9_000,
+            node,
+            "node.missing",
+            &format!("{node} is not confirmed to be off after 120 s; the others go on"),
+        )),
+        _ => events.push(event(
+            at,
+            node,
+            "node.off",
+            &format!("{node} is off after {:.1} s", (at - begun_ms) as f64 / 1000.0),
+        )),
     }
     (events, at)
 }
@@ -47,12 +60,12 @@ fn down(node: &str, begun_ms: u64, pace: u64, drill: bool) -> (Vec<OutageEvent>,
 /// A night: on battery, down after 130 s, off for two hours, up again.
 pub(crate) fn storm() -> Vec<OutageEvent> {
     let mut events = vec![
-        event(0, "", "outage.on-battery", "ups@localhost: OB DISCHRG"),
-        event(130_000, "", "outage.trigger", "budget: 152 s left, 152 s needed"),
+        event(0, "", "outage.on-battery", "mains has failed: the rack is on battery"),
+        event(130_000, "", "outage.trigger", &format!("shutting down: {CAUSE}")),
     ];
     let mut begun = 130_000;
     for (stage, nodes) in STAGES {
-        events.push(event(begun, "", "stage.begun", stage));
+        events.push(event(begun, "", "stage.begun", &format!("stage {stage} begins: {} nodes", nodes.len())));
         let mut ended = begun;
         for (place, node) in nodes.iter().enumerate() {
             let (own, off) = down(node, begun + 200, 700 + 110 * place as u64, false);
@@ -60,29 +73,39 @@ pub(crate) fn storm() -> Vec<OutageEvent> {
             ended = ended.max(off);
         }
         if stage == "master" {
-            events.push(event(begun + 100, "", "ups.cut", "shutdown.return in 120 s"));
-            events.push(event(begun + 150, "", "master.ordered", ""));
+            events.push(event(
+                begun + 100,
+                "",
+                "ups.cut",
+                "the UPS will cut the load in 120 s, and bring it back with mains: ups@localhost took shutdown.return",
+            ));
+            events.push(event(begun + 150, "master", "master.ordered", "master is told to go"));
         } else {
-            events.push(event(ended, "", "stage.ended", stage));
+            events.push(event(
+                ended,
+                "",
+                "stage.ended",
+                &format!("stage {stage} is down after {} s", (ended - begun) / 1000),
+            ));
         }
         begun = ended + 500;
     }
     let up = 7_300_000;
-    events.push(event(up, "", "controller.restarted", ""));
-    events.push(event(up + 100, "", "outage.mains-back", ""));
-    events.push(event(up + 2_000, "master", "node.back", ""));
+    events.push(event(up, "", "controller.restarted", "the controller's host is up again"));
+    events.push(event(up + 100, "", "outage.mains-back", "mains is back"));
+    events.push(event(up + 2_000, "master", "node.back", "master is back"));
     for (stage, nodes) in STAGES.iter().rev().skip(1) {
         for (place, node) in nodes.iter().enumerate() {
             let woken = up + 5_000 + 4_000 * place as u64 + if *stage == "workers" { 20_000 } else { 0 };
-            events.push(event(woken, node, "node.waking", "wake-on-lan"));
-            events.push(event(woken + 21_000, node, "node.returning", ""));
+            events.push(event(woken, node, "node.waking", &format!("{node} is being woken")));
+            events.push(event(woken + 21_000, node, "node.returning", &format!("{node} is up again")));
             if *stage == "workers" {
                 events.push(event(woken + 22_000, node, "node.held", "needs nas"));
             }
-            events.push(event(woken + 33_000, node, "node.back", ""));
+            events.push(event(woken + 33_000, node, "node.back", &format!("{node} is back")));
         }
     }
-    events.push(event(up + 120_000, "", "outage.ended", ""));
+    events.push(event(up + 120_000, "", "outage.ended", "over after 7420 s; all are up"));
     events.sort_by_key(|event| event.at_ms);
     events
 }
@@ -131,7 +154,7 @@ pub(crate) fn storm_at(at_ms: u64) -> PowerStatus {
     let outage = Outage {
         number: 12,
         kind: "mains".to_owned(),
-        cause: if begun { "budget: 152 s left, 152 s needed".to_owned() } else { String::new() },
+        cause: if begun { CAUSE.to_owned() } else { String::new() },
         begun_unix_ms: NOW_MS,
         ended_unix_ms: None,
         nodes: nodes(&events),
@@ -161,8 +184,8 @@ pub(crate) fn outages() -> Vec<Outage> {
         ended_unix_ms: Some(NOW_MS - 86_400_000 + 4_000),
         nodes: nodes(&[]),
         events: vec![
-            OutageEvent { outage: 11, ..event(0, "", "outage.on-battery", "") },
-            OutageEvent { outage: 11, ..event(4_000, "", "outage.ended", "") },
+            OutageEvent { outage: 11, ..event(0, "", "outage.on-battery", "mains has failed: the rack is on battery") },
+            OutageEvent { outage: 11, ..event(4_000, "", "outage.ended", "over after 4 s; all are up") },
         ],
         ..Outage::default()
     };
@@ -179,7 +202,7 @@ pub(crate) fn outages() -> Vec<Outage> {
     let storm = Outage {
         number: 12,
         kind: "mains".to_owned(),
-        cause: "budget: 152 s left, 152 s needed".to_owned(),
+        cause: CAUSE.to_owned(),
         begun_unix_ms: NOW_MS,
         ended_unix_ms,
         nodes: nodes(&whole),

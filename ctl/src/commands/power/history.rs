@@ -102,12 +102,12 @@ fn whole(outage: &OutageReport, page: &Page) -> String {
         other => format!("Outage ({other})"),
     };
     let begun = outage.begun.as_ref().map(|moment| format!(", {}", page.zone.full(moment))).unwrap_or_default();
-    let lasted = match outage.lasted_seconds {
-        Some(seconds) => format!(", lasted {}", spoken(seconds as u64)),
-        None => ", goes on".to_owned(),
-    };
     let (style, told) = outcome(outage);
-    let mut head = wrapped(&format!("{what} {}{begun}{lasted}: {told}", outage.number), page, style);
+    let became = match outage.lasted_seconds {
+        Some(seconds) => format!("lasted {}: {told}", spoken(seconds as u64)),
+        None => told,
+    };
+    let mut head = wrapped(&format!("{what} {}{begun}, {became}", outage.number), page, style);
     if let Some(cause) = &outage.cause {
         head.extend(wrapped(&format!("Cause: {cause}"), page, Style::Plain));
     }

@@ -68,7 +68,7 @@ impl Shade {
     /// What an event makes of it; none if it tells nothing of that, or is not known to this version.
     fn after(self, kind: &str) -> Option<Self> {
         match kind {
-            "node.ordered" => Some(Self::Stopping),
+            "node.ordered" | "master.ordered" => Some(Self::Stopping),
             // A step's report may be late.
             "node.step" if self == Self::Running => Some(Self::Stopping),
             "node.powering-off" => Some(Self::PoweringOff),

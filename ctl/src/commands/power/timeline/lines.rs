@@ -5,6 +5,7 @@ use super::axis::moment;
 use crate::output::Page;
 use crate::style::Style;
 use crate::table::{Cell, Column, Growing, Table};
+use crate::text::Text;
 
 /// Events as they come, aligned.
 pub(crate) struct EventLines(Growing);
@@ -46,7 +47,8 @@ fn columns() -> Vec<Column> {
 }
 
 fn cells(event: &TimelineEvent, page: &Page) -> Vec<Cell> {
-    let (text, style) = sentence(event.kind.as_str(), event.message.as_str());
+    let node = event.node.as_ref().map_or("", Text::as_str);
+    let (text, style) = sentence(node, event.kind.as_str(), event.message.as_str());
     vec![
         Cell::styled(after(event.at_ms), Style::Dim),
         Cell::styled(event.time.as_ref().map_or_else(|| "-".to_owned(), |time| page.zone.clock(time)), Style::Dim),
@@ -63,39 +65,51 @@ fn after(ms: u64) -> String {
     }
 }
 
-/// An event in plain words, and its colour. A kind that is not known to this version is shown as it is.
-fn sentence(kind: &str, message: &str) -> (String, Style) {
+/// An event in plain words, and its colour: what the controller says of it, less the node's name, which has a column of
+/// its own; or, where it says nothing, what the kind means. A kind that is not known to this version is shown as it is.
+fn sentence(node: &str, kind: &str, message: &str) -> (String, Style) {
     let (words, style) = match kind {
         "outage.on-battery" => ("on battery", Style::Warn),
         "outage.mains-back" => ("mains is back", Style::Good),
         "outage.lost-ups" => ("the UPS cannot be read", Style::Bad),
         "outage.trigger" => ("the shutdown begins", Style::Warn),
-        "outage.ended" => ("the outage is over", Style::Good),
-        "stage.begun" => ("stage begun", Style::Bold),
-        "stage.ended" => ("stage ended", Style::Bold),
+        "outage.ended" => ("the outage is over", end_style(message)),
+        "stage.begun" => ("a stage begins", Style::Bold),
+        "stage.ended" => ("a stage is down", Style::Bold),
         "node.ordered" => ("told to go", Style::Plain),
-        "node.step" if !message.is_empty() => ("", step_style(message)),
-        "node.step" => ("a step", Style::Plain),
-        "node.powering-off" => ("powering off", Style::Leaving),
+        "node.step" => ("a step", step_style(message)),
+        "node.powering-off" => ("switches off", Style::Leaving),
         "node.off" => ("off", Style::Asleep),
-        "node.missing" => ("not confirmed off in its time", Style::Bad),
-        "node.aborted" => ("kept: its shutdown was ended", Style::Good),
-        "node.waking" => ("woken", Style::Returning),
-        "node.returning" => ("connected again", Style::Returning),
+        "node.missing" => ("not confirmed to be off in its time", Style::Bad),
+        "node.aborted" => ("stays", Style::Good),
+        "node.waking" => ("being woken", Style::Returning),
+        "node.returning" => ("up again", Style::Returning),
         "node.held" => ("waits for what it needs", Style::Returning),
         "node.back" => ("back", Style::Good),
-        "node.failed" => ("could not be switched off", Style::Bad),
-        "ups.cut" => ("the UPS was told to cut the load", Style::Warn),
-        "master.ordered" => ("the controller's own machine goes", Style::Warn),
+        "node.failed" => ("cannot be switched off", Style::Bad),
+        "ups.cut" => ("the UPS is told to cut the load", Style::Warn),
+        "master.ordered" => ("told to go, and the controller with it", Style::Warn),
         "controller.restarted" => ("the controller was restarted", Style::Warn),
-        unknown => (unknown, Style::Plain),
+        unknown => {
+            let text = if message.is_empty() { unknown.to_owned() } else { format!("{unknown}: {message}") };
+            return (text, Style::Plain);
+        }
     };
-    let text = match (words, message) {
-        ("", message) => message.to_owned(),
-        (words, "") => words.to_owned(),
-        (words, message) => format!("{words}: {message}"),
-    };
-    (text, style)
+    let said = without_subject(node, message);
+    (if said.is_empty() { words } else { said }.to_owned(), style)
+}
+
+/// `pi-1 is off after 3 s` as `off after 3 s`.
+fn without_subject<'a>(node: &str, message: &'a str) -> &'a str {
+    match message.strip_prefix(node).and_then(|rest| rest.strip_prefix(' ')) {
+        Some(rest) if !node.is_empty() => rest.strip_prefix("is ").unwrap_or(rest),
+        _ => message,
+    }
+}
+
+/// The colour of an outage's end, by what became of the nodes.
+fn end_style(message: &str) -> Style {
+    if message.contains("not back") { Style::Bad } else { Style::Good }
 }
 
 /// The colour of a step's line, by what became of it.
@@ -112,15 +126,20 @@ mod tests {
 
     #[test]
     fn golden() {
-        for (kind, message, text) in [
-            ("outage.on-battery", "", "on battery"),
-            ("outage.trigger", "charge below 20 %", "the shutdown begins: charge below 20 %"),
-            ("node.step", "drain done in 1.2 s", "drain done in 1.2 s"),
-            ("node.step", "", "a step"),
-            ("node.painted", "in blue", "node.painted: in blue"),
-            ("node.painted", "", "node.painted"),
+        for (node, kind, message, text) in [
+            ("", "outage.on-battery", "", "on battery"),
+            ("", "outage.trigger", "shutting down: the battery is low", "shutting down: the battery is low"),
+            ("pi-1", "node.step", "drain done in 1.2 s", "drain done in 1.2 s"),
+            ("pi-1", "node.step", "", "a step"),
+            ("pi-1", "node.ordered", "pi-1 is told to go", "told to go"),
+            ("pi-1", "node.off", "pi-1 is off after 1.2 s", "off after 1.2 s"),
+            ("pi-1", "node.powering-off", "pi-1 switches off", "switches off"),
+            ("pi-1", "node.off", "", "off"),
+            ("pi-1", "node.missing", "pi-10 is away", "pi-10 is away"),
+            ("pi-1", "node.painted", "in blue", "node.painted: in blue"),
+            ("pi-1", "node.painted", "", "node.painted"),
         ] {
-            assert_eq!(sentence(kind, message).0, text);
+            assert_eq!(sentence(node, kind, message).0, text);
         }
         assert_eq!([0, 1_234, 59_949, 130_000, 7_301_000].map(after), ["0.0s", "1.2s", "59.9s", "2m10s", "2h01m41s"]);
     }
