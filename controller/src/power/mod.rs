@@ -8,6 +8,8 @@ mod driver;
 /// The state on the disk.
 pub mod memory;
 mod notices;
+/// Outages that were.
+pub mod past;
 mod perform;
 /// What an admin decided, and the fleet as the plan sees it.
 pub mod policy;

@@ -9,7 +9,7 @@ use super::core::state::{Direction, Phase};
 use super::core::supply::{Feed, RackSupply, UpsTrack};
 use super::core::{Context, Core};
 use super::policy::{Need, Policy, Shed, Stage, Wake};
-use crate::store::{OutageRow, TimelineRow};
+use crate::store::TimelineRow;
 
 /// How the supply is, with the outage that goes on. Its timeline only where it is asked for.
 pub fn status(shared: &Shared, config: &PowerConfig, now_ms: u64, wall_ms: i64, timeline: bool) -> v1::PowerStatus {
@@ -180,7 +180,7 @@ fn members_by(shared: &Shared, wake: Wake) -> Vec<&str> {
 }
 
 /// The outage that goes on.
-fn outage(shared: &Shared, timeline: bool) -> Option<v1::Outage> {
+pub fn outage(shared: &Shared, timeline: bool) -> Option<v1::Outage> {
     let outage = shared.core.state().outage.as_ref()?;
     let stage_of = |node: &NodeName| {
         let member = shared.roster.members.get(node)?;
@@ -206,19 +206,6 @@ fn outage(shared: &Shared, timeline: bool) -> Option<v1::Outage> {
         nodes: nodes.collect(),
         events: lines.cloned().map(line).collect(),
     })
-}
-
-/// A past outage.
-pub fn past_outage(row: OutageRow, timeline: Vec<TimelineRow>) -> v1::Outage {
-    v1::Outage {
-        number: row.number,
-        kind: row.kind,
-        cause: row.cause,
-        begun_unix_ms: row.begun_ms,
-        ended_unix_ms: row.ended_ms,
-        nodes: Vec::new(),
-        events: timeline.into_iter().map(line).collect(),
-    }
 }
 
 /// One line of a timeline.

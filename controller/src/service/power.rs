@@ -16,8 +16,9 @@ use crate::core::Core;
 use crate::net::{CallContext, call_context};
 use crate::power::core::Targets;
 use crate::power::core::supply::Cause;
+use crate::power::past::past_outage;
 use crate::power::{Ask, view};
-use crate::store::TimelineRow;
+use crate::store::{OutageRow, TimelineRow};
 
 /// Longest reason, bytes.
 const MAX_REASON_BYTES: usize = 256;
@@ -99,6 +100,23 @@ impl PowerService {
                 chosen.extend(members.map(|(node, _)| node.clone()));
             }
             Ok(chosen)
+        })
+    }
+
+    /// An outage from its record; if it goes on, with its nodes as they are now.
+    fn outage(&self, row: OutageRow, timeline: Vec<TimelineRow>) -> v1::Outage {
+        self.core.power.look(|shared| {
+            let stage_of = |node: &str| {
+                let member = shared.roster.members.iter().find(|(name, _)| name.as_str() == node);
+                let stage = member.and_then(|(_, member)| shared.roster.stages.get(member.stage));
+                stage.map(|stage| stage.name.clone()).unwrap_or_default()
+            };
+            let now = view::outage(shared, false).filter(|outage| outage.number == row.number);
+            let past = past_outage(row, timeline, stage_of);
+            match now {
+                Some(now) => v1::Outage { nodes: now.nodes, cause: now.cause, ..past },
+                None => past,
+            }
         })
     }
 
@@ -217,7 +235,7 @@ impl Power for PowerService {
         let mut outages = Vec::with_capacity(rows.len());
         for row in rows {
             let timeline = store.timeline(row.number).await.map_err(store_failed)?;
-            outages.push(view::past_outage(row, timeline));
+            outages.push(self.outage(row, timeline));
         }
         Ok(Response::new(v1::ListOutagesResponse { outages }))
     }
