@@ -6,7 +6,7 @@ use crate::fleet::NOW_MS;
 use crate::rack::{STAGES, STEPS, on_battery, on_mains};
 
 /// Why the fleet goes down.
-const CAUSE: &str = "what is left in the battery is what the shutdown takes";
+const CAUSE: &str = "no more is left than the shutdown takes";
 
 fn event(at_ms: u64, node: &str, kind: &str, message: &str) -> OutageEvent {
     OutageEvent {

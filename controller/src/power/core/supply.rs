@@ -76,7 +76,7 @@ impl fmt::Display for Cause {
             Self::Forced => f.write_str("the UPS's primary forces a shutdown"),
             Self::LowBattery => f.write_str("the battery is low"),
             Self::Charge => f.write_str("the charge fell below its level"),
-            Self::Budget => f.write_str("what is left in the battery is what the shutdown takes"),
+            Self::Budget => f.write_str("no more is left than the shutdown takes"),
             Self::Time => f.write_str("the time on battery is over"),
             Self::Dark => f.write_str("the UPS cannot be read, no witness of mains answers, and the time is over"),
             Self::Asked { who, reason } => write!(f, "{who} asked: {reason}"),

@@ -112,9 +112,12 @@ impl TimelineEvent {
 }
 
 impl TimelineEvent {
-    /// Whether it says no more than that a step has begun.
-    pub(super) fn is_begin_of_step(&self) -> bool {
-        self.kind.as_str() == "node.step" && self.message.as_str().ends_with(" begun")
+    /// Whether it says no more than that a step has begun, or that there was nothing to do; or that the order to
+    /// switch off was given, of which its own line tells.
+    pub(super) fn is_minor(&self) -> bool {
+        let message = self.message.as_str();
+        let minor = message.ends_with(" begun") || message.starts_with("power-off done");
+        self.kind.as_str() == "node.step" && (minor || message.split(' ').nth(1) == Some("skipped"))
     }
 }
 

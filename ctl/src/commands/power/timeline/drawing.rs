@@ -161,7 +161,7 @@ impl Layout {
         line.push_str(&painted(cells, page));
         if self.state > 0 {
             line.extend(std::iter::repeat_n(' ', self.bar.saturating_sub(cells.len()) + GAP));
-            let (word, style) = state(node);
+            let (word, style) = state(node, cells);
             style.paint_into(&mut line, &cut(&word, self.state), page.colour);
         }
         line.truncate(line.trim_end_matches(' ').len());
@@ -183,8 +183,13 @@ fn painted(cells: &[Fill], page: &Page) -> String {
     line
 }
 
-/// What a node does now, in a word: its step where it has one.
-fn state(node: &OutageNodeReport) -> (String, Style) {
+/// What a node does now, in a word: its step where it has one. One that is off and has a wake-up on its way is said to
+/// be woken, as its bar shows.
+fn state(node: &OutageNodeReport, cells: &[Fill]) -> (String, Style) {
+    let last = cells.iter().rfind(|cell| **cell != Fill::ToCome);
+    if matches!(node.state.as_str(), "off" | "missing") && last == Some(&Fill::Shade(Shade::Returning)) {
+        return ("being woken".to_owned(), Style::Returning);
+    }
     let style = match node.state.as_str() {
         "running" => Style::Dim,
         "ordered" | "stopping" => Style::Warn,

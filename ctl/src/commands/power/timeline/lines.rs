@@ -27,11 +27,11 @@ impl EventLines {
     }
 }
 
-/// Them under their titles, each a line without its end. That a step has begun goes without saying, but on a wide page:
-/// how it ended tells how long it took.
+/// Them under their titles, each a line without its end. That a step has begun, or was not
+/// needed, goes without saying, but on a wide page.
 pub(crate) fn event_table(events: &[TimelineEvent], page: &Page) -> Vec<String> {
     let mut table = Table::new(columns());
-    for event in events.iter().filter(|event| page.wide || !event.is_begin_of_step()) {
+    for event in events.iter().filter(|event| page.wide || !event.is_minor()) {
         table.row(cells(event, page));
     }
     table.lines(page.columns, page.colour)
