@@ -13,6 +13,7 @@ use rackhaven_controller::enrolment::{Asked, decide};
 use rackhaven_controller::fleet::{Reading, node_problems};
 use rackhaven_controller::history::{MinuteSum, point};
 use rackhaven_controller::nut::{Answer, MAX_LINE_BYTES, Request, UpsReading};
+use rackhaven_controller::power::core::state::State;
 use rackhaven_controller::store::{TokenPurpose, TokenRow};
 use rackhaven_pki::{
     Authority, CertificateInfo, Credentials, Identity, PrivateKey, SecretHash, Token, TokenId, durable, sha256,
@@ -28,6 +29,8 @@ use rackhaven_proto::v1::controller_message::Body as FromController;
 use rackhaven_proto::v1::{self, SubjectKind};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::power_sim;
 
 /// One entry point: takes any bytes, and panics only on a mistake of ours.
 pub type Target = fn(&[u8]);
@@ -46,6 +49,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("credentials", credentials),
     ("configuration", configuration),
     ("state_file", state_file),
+    ("power_state", power_state),
     ("kernel_file", kernel_file),
     ("nut_answer", nut_answer),
     ("nut_request", nut_request),
@@ -291,6 +295,13 @@ fn shutdown_record(payload: &[u8]) {
         for now_ms in [20_001, 40_000, u64::MAX] {
             let _ = sequence.step(now_ms, rackhaven_agent::shutdown::Event::Tick);
         }
+    }
+}
+
+/// The state of power, as a disk may give it back: whatever is in it, the core goes on from it, at any moment.
+pub fn power_state(data: &[u8]) {
+    if let Ok(state) = serde_json::from_slice::<State>(data) {
+        power_sim::go_on_from(&state);
     }
 }
 

@@ -4,6 +4,7 @@
 mod checks;
 mod control;
 mod dice;
+mod go_on;
 mod host;
 mod scenario;
 mod ups;
@@ -12,6 +13,7 @@ mod world;
 
 pub use checks::Outcome;
 pub use dice::Dice;
+pub use go_on::go_on_from;
 pub use scenario::{Ask, HostPlan, Luck, Scenario, Turn, UpsPlan, Who};
 
 use world::World;

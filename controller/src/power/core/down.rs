@@ -2,16 +2,13 @@
 
 use rackhaven_proto::model::{NodeName, Severity, ShutdownOrder};
 
-use super::state::{Cut, Direction, Kind, Outage, Phase, StageTrack, Track};
+use super::state::{Cut, Direction, Kind, Phase, StageTrack};
 use super::supply::RackSupply;
-use super::up::AWAY_MS;
 use super::{Action, Context, Core};
 use crate::power::policy::{Shed, Stage};
 
 /// A message that was not answered is sent again after this, milliseconds.
 pub(super) const AGAIN_MS: u64 = 2000;
-/// How long the UPSes may take to take the command, milliseconds.
-const CUT_ANSWER_MS: u64 = 10_000;
 
 impl Core {
     pub(super) fn go_down(&mut self, context: &Context<'_>) {
@@ -43,6 +40,10 @@ impl Core {
 
     fn stage(&self, stage: &Stage) -> Option<StageTrack> {
         self.state.outage.as_ref()?.stages.get(&stage.name).copied()
+    }
+
+    fn stage_mut(&mut self, stage: &Stage) -> Option<&mut StageTrack> {
+        self.state.outage.as_mut()?.stages.get_mut(&stage.name)
     }
 
     /// The nodes of a stage that are to go.
@@ -151,7 +152,12 @@ impl Core {
         let Some(outage) = &mut self.state.outage else { return };
         outage.stages.insert(stage.name.clone(), StageTrack { begun_ms: context.now_ms, ended_ms: None });
         self.dirty = true;
-        let count = self.goers(context, index).len();
+        let count = self.goers(context, index).iter().filter(|node| !self.settled(node)).count();
+        if count == 0 && !self.clients_go(stage) {
+            // All went before, or were off.
+            self.stage_mut(stage).into_iter().for_each(|track| track.ended_ms = Some(context.now_ms));
+            return;
+        }
         let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
         self.tell(None, "stage.begun", Severity::Info, format!("stage {} begins: {nodes}", stage.name));
     }
@@ -181,11 +187,11 @@ impl Core {
         let Some(track) = self.track(node) else { return };
         let (phase, sent_ms) = (track.phase, track.sent_ms);
         let since_ms = if phase == Phase::Aborting { track.since_ms } else { track.ordered_ms };
-        let due = context.now_ms.saturating_sub(sent_ms) >= AGAIN_MS;
-        if phase == Phase::Ordered && due && self.present.contains_key(node) {
-            self.send_order(context, node);
-        }
         if context.now_ms.saturating_sub(since_ms) < cap_ms {
+            let due = context.now_ms.saturating_sub(sent_ms) >= AGAIN_MS;
+            if phase == Phase::Ordered && due && self.present.contains_key(node) {
+                self.send_order(context, node);
+            }
             return;
         }
         self.set_phase(node, Phase::Missing, context.now_ms);
@@ -244,9 +250,7 @@ impl Core {
         }
         let nodes = self.goers(context, index);
         let missing = nodes.iter().filter(|node| self.phase(node) == Some(Phase::Missing)).count();
-        let Some(track) = self.state.outage.as_mut().and_then(|outage| outage.stages.get_mut(&stage.name)) else {
-            return;
-        };
+        let Some(track) = self.stage_mut(stage) else { return };
         track.ended_ms = Some(context.now_ms);
         let took_s = context.now_ms.saturating_sub(track.begun_ms) / 1000;
         self.dirty = true;
@@ -255,64 +259,5 @@ impl Core {
             count => (Severity::Critical, format!("; {count} not confirmed")),
         };
         self.tell(None, "stage.ended", severity, format!("stage {} is down after {took_s} s{end}", stage.name));
-    }
-
-    /// Sees to it that the UPSes are told to cut the load before the master goes; whether that is done, or not to be.
-    /// With mains back the master goes only if the UPS will cut: nothing else would bring it back.
-    fn master_may_go(&mut self, context: &Context<'_>) -> bool {
-        let Some(outage) = &self.state.outage else { return true };
-        if outage.kind != Kind::Mains || outage.direction != Direction::Down {
-            return true;
-        }
-        let finish = outage.finish;
-        match outage.cut {
-            Cut::Told { .. } => true,
-            Cut::Failed => !finish,
-            Cut::Wanted { at_ms, .. } if context.now_ms.saturating_sub(at_ms) >= CUT_ANSWER_MS => {
-                self.cut_ended(context, false, "no answer from the UPS".to_owned());
-                !finish
-            }
-            Cut::Wanted { .. } => false,
-            Cut::Not => {
-                // It could not be told to go.
-                let unheard = |master| (1..AWAY_MS).contains(&self.away_ms(context, master));
-                if context.roster.master().is_some_and(unheard) || self.may_have_others(context, outage) {
-                    return false;
-                }
-                let delays = self.state.upses.iter().filter_map(|ups| self.cut_delay_s(context, ups));
-                let Some(delay_s) = delays.max().filter(|_| self.can_cut(context)) else { return !finish };
-                if let Some(outage) = &mut self.state.outage {
-                    outage.cut = Cut::Wanted { at_ms: context.now_ms, delay_s };
-                    self.dirty = true;
-                }
-                self.actions.push(Action::Cut { delay_s });
-                false
-            }
-        }
-    }
-
-    /// Whether this run of the controller is so young that nodes may run that it has not heard yet.
-    fn may_have_others(&self, context: &Context<'_>, outage: &Outage) -> bool {
-        let unheard = |(node, track): (&NodeName, &Track)| {
-            matches!(track.phase, Phase::Absent | Phase::Missing)
-                && !self.present.contains_key(node)
-                && !self.away_since_ms.contains_key(node)
-        };
-        context.now_ms.saturating_sub(self.begun_ms) < AWAY_MS && outage.nodes.iter().any(unheard)
-    }
-
-    pub(super) fn cut_ended(&mut self, context: &Context<'_>, told: bool, message: String) {
-        let Some(outage) = &mut self.state.outage else { return };
-        let Cut::Wanted { delay_s, .. } = outage.cut else { return };
-        outage.cut = if told { Cut::Told { at_ms: context.now_ms, delay_s } } else { Cut::Failed };
-        self.dirty = true;
-        let (severity, text) = match told {
-            true => (
-                Severity::Info,
-                format!("the UPS will cut the load in {delay_s} s, and bring it back with mains: {message}"),
-            ),
-            false => (Severity::Critical, format!("the UPS could not be told to cut the load: {message}")),
-        };
-        self.tell(None, "ups.cut", severity, text);
     }
 }

@@ -1,54 +1,180 @@
-//! Whole outages, written out: what happens when, and what the core has done by then.
+//! What comes of what, written out: each phase with each event, and whole outages with their moments.
 
-use rackhaven_proto::model::{NodeName, ProgressState, ShutdownProgress, StepKind};
+mod causes;
+mod requests;
+mod restarts;
+mod returns;
+mod supplies;
+mod table;
+mod turns;
 
-use super::state::{Direction, Phase, State};
+use std::collections::BTreeSet;
+
+use rackhaven_proto::model::{NodeName, ProgressState, ShutdownProgress, StepKind, StepOutcome, StepResult};
+
+use super::state::{Phase, State, Track};
 use super::supply::{CutDelay, Observation};
 use super::{Action, Context, Core, Event};
 use crate::power::policy::{Policy, Roster, Wake};
 use crate::power::testing::{policy, roster};
 
-/// A core with its fleet, all up and on mains, and a clock that the test moves.
+/// Between two looks of the core at the time, milliseconds.
+const TICK_MS: u64 = 100;
+/// Between two readings of the UPSes, milliseconds.
+const READ_MS: u64 = 500;
+
+/// A core with its fleet, all up and on mains, a clock that the story moves, and a log of what is done.
 struct Rack {
     policy: Policy,
     roster: Roster,
     core: Core,
     now_ms: u64,
+    /// What each UPS says; none cannot be read.
+    upses: Vec<Option<Observation>>,
+    log: Vec<String>,
+    /// What was said to nodes already, and whether the log holds it again when it is repeated.
+    said: BTreeSet<String>,
+    repeats: bool,
 }
 
 impl Rack {
     fn new(wake: Wake) -> Self {
-        let policy = policy();
-        let core = Core::new(State::new(1, 0), &policy, 0);
-        let mut rack = Self { policy, roster: roster(wake), core, now_ms: 0 };
-        for node in ["pi-1", "pi-2", "nas", "rack"] {
-            rack.tell(Event::NodeUp { node: name(node), boot_id: "boot-1".to_owned() });
+        Self::of(policy(), roster(wake))
+    }
+
+    fn of(policy: Policy, roster: Roster) -> Self {
+        let core = Core::new(State::new(policy.ups_count, 0), &policy, 0);
+        let upses = vec![Some(words("OL")); policy.ups_count];
+        let mut rack =
+            Self { policy, roster, core, now_ms: 0, upses, log: Vec::new(), said: BTreeSet::new(), repeats: false };
+        for node in rack.names() {
+            rack.up(&node, "boot-1");
         }
-        rack.tell(read("OL"));
+        rack.read();
+        rack.log.clear();
         rack
     }
 
-    fn tell(&mut self, event: Event) -> Vec<Action> {
+    fn names(&self) -> Vec<String> {
+        self.roster.members.keys().map(ToString::to_string).collect()
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { policy: &self.policy, roster: &self.roster, now_ms: self.now_ms, wall_ms: 1000 }
+    }
+
+    fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
         let context = Context { policy: &self.policy, roster: &self.roster, now_ms: self.now_ms, wall_ms: 1000 };
-        self.core.step(&context, [event])
+        let actions = self.core.step(&context, events);
+        self.note(&actions);
     }
 
-    fn tell_at(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
-        self.now_ms = now_ms;
-        self.tell(event)
+    fn note(&mut self, actions: &[Action]) {
+        let at = format!("{}.{}", self.now_ms / 1000, self.now_ms % 1000 / 100);
+        for action in actions {
+            let Some(line) = brief(action) else { continue };
+            let said = match action {
+                Action::Order { node, order } => format!("order {node} {}", order.id),
+                Action::Abort { node, order_id } => format!("abort {node} {order_id}"),
+                Action::Wake { .. } => line.clone(),
+                Action::Tell { kind: "node.returning", node: Some(node), .. } => {
+                    self.said.remove(&format!("wake {node}"));
+                    String::new()
+                }
+                _ => String::new(),
+            };
+            if said.is_empty() || self.said.insert(said) || self.repeats {
+                self.log.push(format!("{at} {line}"));
+            }
+        }
     }
 
-    /// Tells of a node how far it is with its order.
-    fn progress(&mut self, now_ms: u64, node: &str, state: ProgressState, current: Option<StepKind>) -> Vec<Action> {
-        let outage = self.core.state().outage.as_ref().unwrap();
-        let order_id = outage.nodes.get(&name(node)).unwrap().order.clone().unwrap();
-        let progress =
-            ShutdownProgress { order_id, state, steps: Vec::new(), current, alone: false, message: String::new() };
-        self.tell_at(now_ms, Event::Progress { node: name(node), progress })
+    /// Lets time pass up to a moment, in tenths of seconds.
+    fn until(&mut self, tenths: u64) -> &mut Self {
+        while self.now_ms < tenths * 100 {
+            self.now_ms += TICK_MS;
+            if self.now_ms.is_multiple_of(READ_MS) {
+                self.read();
+            } else {
+                self.tell([Event::Tick]);
+            }
+        }
+        self
+    }
+
+    fn read(&mut self) {
+        let event = |(ups, seen): (usize, &Option<Observation>)| match seen {
+            Some(seen) => Event::Read { ups, seen: *seen },
+            None => Event::Lost { ups },
+        };
+        let events: Vec<_> = self.upses.iter().enumerate().map(event).collect();
+        self.tell(events);
+    }
+
+    /// The first UPS says something else from now on.
+    fn ups(&mut self, seen: Option<Observation>) -> &mut Self {
+        self.upses[0] = seen;
+        self.read();
+        self
+    }
+
+    fn says(&mut self, text: &str) -> &mut Self {
+        self.ups(Some(words(text)))
+    }
+
+    fn up(&mut self, node: &str, boot_id: &str) -> &mut Self {
+        self.tell([Event::NodeUp { node: name(node), boot_id: boot_id.to_owned() }]);
+        self
+    }
+
+    fn gone(&mut self, node: &str) -> &mut Self {
+        self.tell([Event::NodeGone { node: name(node) }]);
+        self
+    }
+
+    fn silent(&mut self, node: &str) -> &mut Self {
+        self.tell([Event::NodeSilent { node: name(node) }]);
+        self
+    }
+
+    /// A node tells how far it is with its order.
+    fn at(&mut self, node: &str, state: ProgressState) -> &mut Self {
+        let Some(order_id) = self.track(node).and_then(|track| track.order.clone()) else {
+            panic!("{node} has no order");
+        };
+        self.tell([Event::Progress { node: name(node), progress: progress(order_id.as_str(), state) }]);
+        self
+    }
+
+    /// A node takes its order, switches itself off, and is silent, all at once.
+    fn goes(&mut self, node: &str) -> &mut Self {
+        self.at(node, ProgressState::Running).at(node, ProgressState::PoweringOff).gone(node).silent(node)
+    }
+
+    fn track(&self, node: &str) -> Option<&Track> {
+        self.core.state().outage.as_ref()?.nodes.get(&name(node))
     }
 
     fn phase(&self, node: &str) -> Option<Phase> {
-        Some(self.core.state().outage.as_ref()?.nodes.get(&name(node))?.phase)
+        self.track(node).map(|track| track.phase)
+    }
+
+    /// The controller is killed, and another one goes on with what is on the disk, which knows nobody yet.
+    fn restart(&mut self, same_boot: bool) -> &mut Self {
+        let text = serde_json::to_string(self.core.state()).unwrap();
+        let state: State = serde_json::from_str(&text).unwrap();
+        assert_eq!(&state, self.core.state());
+        self.core = Core::new(state, &self.policy, self.now_ms);
+        self.tell([Event::Restarted { same_boot }]);
+        self
+    }
+
+    /// What was done since this was last asked.
+    #[track_caller]
+    fn did(&mut self, expected: &[&str]) -> &mut Self {
+        let log = std::mem::take(&mut self.log);
+        assert!(log == expected, "it did\n{}", log.iter().map(|line| format!("    {line:?},\n")).collect::<String>());
+        self
     }
 }
 
@@ -56,79 +182,48 @@ fn name(node: &str) -> NodeName {
     node.parse().unwrap()
 }
 
-fn read(words: &str) -> Event {
-    let has = |word: &str| words.split(' ').any(|w| w == word);
-    let seen = Observation { on_line: has("OL"), on_battery: has("OB"), low: has("LB"), ..Observation::default() };
-    Event::Read { ups: 0, seen }
-}
-
-#[test]
-fn a_low_battery_begins_the_first_stage() {
-    let mut rack = Rack::new(Wake::WakeOnLan);
-    rack.now_ms = 1000;
-    rack.tell(read("OB LB"));
-    rack.now_ms = 2900;
-    assert!(!rack.tell(Event::Tick).iter().any(|action| matches!(action, Action::Order { .. })));
-    rack.now_ms = 3000;
-    let orders = rack.tell(Event::Tick);
-    let ordered = orders.iter().filter_map(|action| match action {
-        Action::Order { node, .. } => Some(node.as_str()),
-        _ => None,
-    });
-    assert_eq!(ordered.collect::<Vec<_>>(), ["pi-1", "pi-2"]);
-    assert_eq!((rack.phase("pi-1"), rack.phase("nas")), (Some(Phase::Ordered), Some(Phase::Running)));
-}
-
-/// The order to stay crosses the word that a node switches itself off, and only a power cycle brings that one back.
-#[test]
-fn a_node_that_goes_while_it_is_told_to_stay_is_not_left_behind() {
-    let read = |words: &str| match read(words) {
-        Event::Read { ups, seen } => {
-            let cut = Some(CutDelay { delay_s: None, settable: true });
-            Event::Read { ups, seen: Observation { cut, ..seen } }
-        }
-        other => other,
-    };
-    let mut rack = Rack::new(Wake::PowerCycle);
-    rack.tell_at(1000, read("OB LB"));
-    rack.tell_at(3000, Event::Tick);
-    for node in ["pi-1", "pi-2"] {
-        rack.progress(3100, node, ProgressState::Running, Some(StepKind::Sync));
+/// What a UPS says with these words, whose cut can be set.
+fn words(text: &str) -> Observation {
+    let has = |word: &str| text.split(' ').any(|w| w == word);
+    Observation {
+        on_line: has("OL"),
+        on_battery: has("OB"),
+        low: has("LB"),
+        forced: has("FSD"),
+        calibrating: has("CAL"),
+        testing: has("TEST"),
+        cut: Some(CutDelay { delay_s: None, settable: true }),
+        ..Observation::default()
     }
-    rack.tell_at(4000, read("OL"));
-    let aborts = rack.tell_at(7000, Event::Tick);
-    assert_eq!(aborts.iter().filter(|action| matches!(action, Action::Abort { .. })).count(), 2);
-    rack.progress(7010, "pi-1", ProgressState::Aborted, None);
-    assert_eq!((rack.phase("pi-1"), rack.core.direction()), (Some(Phase::Back), Some(Direction::Up)));
-    let orders = rack.progress(7020, "pi-2", ProgressState::PoweringOff, Some(StepKind::PowerOff));
-    assert_eq!((rack.phase("pi-2"), rack.core.direction()), (Some(Phase::PoweringOff), Some(Direction::Down)));
-    let again = |action: &Action| matches!(action, Action::Order { node, .. } if node.as_str() == "pi-1");
-    assert!(orders.iter().any(again), "{orders:?}");
 }
 
-/// Somebody who ends a shutdown wants nobody to go, whoever is lost by that.
-#[test]
-fn an_abort_is_not_undone_for_a_node_that_crosses_it() {
-    let mut rack = Rack::new(Wake::PowerCycle);
-    rack.tell_at(1000, read("OB LB"));
-    rack.tell_at(3000, Event::Tick);
-    rack.progress(3100, "pi-2", ProgressState::Running, Some(StepKind::Sync));
-    rack.tell_at(4000, read("OL"));
-    let context = Context { policy: &rack.policy, roster: &rack.roster, now_ms: 4100, wall_ms: 1000 };
-    rack.core.abort(&context).unwrap();
-    rack.progress(4200, "pi-2", ProgressState::PoweringOff, Some(StepKind::PowerOff));
-    rack.tell_at(9000, Event::Tick);
-    assert_eq!(rack.core.direction(), Some(Direction::Up));
+fn progress(order_id: &str, state: ProgressState) -> ShutdownProgress {
+    let drained =
+        StepResult { kind: StepKind::Drain, outcome: StepOutcome::Done, duration_ms: 1000, message: String::new() };
+    ShutdownProgress {
+        order_id: order_id.parse().unwrap(),
+        state,
+        steps: vec![drained],
+        current: None,
+        alone: false,
+        message: String::new(),
+    }
 }
 
-/// The roster is looked at each second: a node may have a session before it is in it.
-#[test]
-fn a_node_that_enrols_as_mains_fails_goes_with_the_others() {
-    let mut rack = Rack::new(Wake::WakeOnLan);
-    let later = rack.roster.members.remove(&name("pi-2")).unwrap();
-    rack.tell_at(1000, read("OB LB"));
-    assert_eq!(rack.phase("pi-2"), None);
-    rack.roster.members.insert(name("pi-2"), later);
-    rack.tell_at(3000, Event::Tick);
-    assert_eq!((rack.phase("pi-1"), rack.phase("pi-2")), (Some(Phase::Ordered), Some(Phase::Ordered)));
+/// An action in a few words; the steps of nodes are left out.
+fn brief(action: &Action) -> Option<String> {
+    Some(match action {
+        Action::Order { node, .. } => format!("order {node}"),
+        Action::Abort { node, .. } => format!("abort {node}"),
+        Action::Drain { node, .. } => format!("drain {node}"),
+        Action::Heard { .. } => return None,
+        Action::Uncordon { node } => format!("uncordon {node}"),
+        Action::Wake { node } => format!("wake {node}"),
+        Action::Cut { delay_s } => format!("cut in {delay_s} s"),
+        Action::Begun { number, kind } => format!("begun {number} {}", kind.as_str()),
+        Action::Ended { number, .. } => format!("ended {number}"),
+        Action::Tell { kind: "node.step", .. } => return None,
+        Action::Tell { node: Some(node), kind, .. } => format!("{kind} {node}"),
+        Action::Tell { node: None, kind, .. } => (*kind).to_owned(),
+    })
 }

@@ -1,6 +1,7 @@
 //! The policy core: what happens to the supply and the nodes goes in with the time, what is to be done comes out. Pure:
 //! no clock, no I/O, no randomness. The driver keeps its state on the disk before it performs what came out.
 
+mod cut;
 mod down;
 mod event;
 mod late;
@@ -8,8 +9,10 @@ pub mod learnt;
 mod plan;
 mod progress;
 mod requests;
+mod restart;
 pub mod state;
 pub mod supply;
+mod track;
 mod turn;
 mod up;
 

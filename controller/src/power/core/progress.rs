@@ -47,7 +47,11 @@ impl Core {
                 self.set_phase(&node, Phase::Ordered, now_ms);
                 self.send_order(context, &node);
             }
-            Phase::Ordered => self.send_order(context, &node),
+            Phase::Ordered if goes || keep_off => self.send_order(context, &node),
+            Phase::Ordered => {
+                self.set_phase(&node, Phase::Aborting, now_ms);
+                self.send_abort(context, &node);
+            }
             Phase::Aborting => self.send_abort(context, &node),
             _ => {}
         }
@@ -110,8 +114,8 @@ impl Core {
                 if let Some(track) = self.track(node) {
                     track.began_ms = track.began_ms.or(Some(now_ms));
                 }
-                // Whom nobody waits for any more is not waited for again.
-                if phase != Some(Phase::Missing) {
+                // Whom nobody waits for any more is not waited for again; who is past its point of no return stays so.
+                if !matches!(phase, Some(Phase::Missing | Phase::PoweringOff)) {
                     self.set_phase(node, Phase::Stopping, now_ms);
                 }
             }

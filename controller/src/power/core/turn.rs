@@ -2,9 +2,8 @@
 
 use rackhaven_proto::model::{NodeName, Severity};
 
-use super::state::{Cut, Direction, Kind, Once, Outage, Phase, Track, cut_over_ms};
-use super::supply::{Cause, RackSupply, UpsTrack, rack_supply};
-use super::up::AWAY_MS;
+use super::state::{Cut, Direction, Kind, Outage, Phase, Track, cut_over_ms};
+use super::supply::{Cause, RackSupply, rack_supply};
 use super::{Action, Context, Core};
 use crate::power::policy::Wake;
 
@@ -266,86 +265,5 @@ impl Core {
             |node: &NodeName| context.roster.members.get(node).is_some_and(|member| member.wake == Wake::PowerCycle);
         let stuck = outage.nodes.iter().filter(|(node, track)| track.phase.gone() && !track.keep_off && cycled(node));
         stuck.map(|(node, _)| node.clone()).collect()
-    }
-
-    /// Whether a UPS can cut the load, late enough for the master, and bring it back. A master that cannot be told to
-    /// go before would lose its power while it runs.
-    pub(super) fn can_cut(&self, context: &Context<'_>) -> bool {
-        context.policy.cut
-            && context.roster.host_safe
-            && context.roster.master().is_none_or(|master| self.away_ms(context, master) < AWAY_MS)
-            && self.state.upses.iter().any(|ups| self.cut_delay_s(context, ups).is_some())
-    }
-
-    /// After how many seconds a UPS would cut: late enough for the master, by what was learnt of it, and some more, and
-    /// for all that are still on their way.
-    pub fn cut_delay_s(&self, context: &Context<'_>, ups: &UpsTrack) -> Option<u32> {
-        let cut = ups.last?.cut?;
-        let master_ms = context.roster.master().map_or(0, |master| self.expected_ms(context, master).0);
-        let need_ms = (master_ms.saturating_mul(5) / 4).max(self.others_need_ms(context));
-        let need_s = u32::try_from(need_ms / 1000).unwrap_or(u32::MAX).saturating_add(15);
-        match cut.delay_s {
-            Some(delay_s) if delay_s >= need_s => Some(delay_s),
-            _ if cut.settable => Some(need_s),
-            _ => None,
-        }
-    }
-
-    /// In how long the last of those that are on their way will be given up, milliseconds.
-    fn others_need_ms(&self, context: &Context<'_>) -> u64 {
-        let Some(outage) = &self.state.outage else { return 0 };
-        let is_master = |node: &NodeName| context.roster.members.get(node).is_some_and(|member| member.master);
-        let going = outage.nodes.iter().filter(|(node, track)| track.phase.going() && !is_master(node));
-        let left =
-            |track: &Track| track.ordered_ms.saturating_add(context.policy.cap_ms()).saturating_sub(context.now_ms);
-        going.map(|(_, track)| left(track)).max().unwrap_or(0)
-    }
-
-    pub(super) fn restarted(&mut self, context: &Context<'_>, same_boot: bool) {
-        let now_ms = context.now_ms;
-        self.present.clear();
-        self.away_since_ms.clear();
-        self.begun_ms = now_ms;
-        for once in self.state.once.clone() {
-            self.actions.push(match once {
-                Once::Uncordon(node) => Action::Uncordon { node },
-                Once::Ended { number, cause } => Action::Ended { number, cause },
-            });
-        }
-        if !same_boot {
-            // The host was off: whatever the UPSes said then is over.
-            self.state.upses.iter_mut().for_each(|ups| ups.forget(now_ms));
-            self.state.witnesses_silent_since_ms = None;
-            self.state.supply = RackSupply::Unknown;
-            self.state.supply_since_ms = now_ms;
-        }
-        self.dirty = true;
-        let Some(outage) = &mut self.state.outage else { return };
-        let (kind, number) = (outage.kind, outage.number);
-        // What was to be done at once may not have been done.
-        self.actions.push(Action::Begun { number, kind });
-        if let (Cut::Wanted { delay_s, .. }, true) = (outage.cut, same_boot) {
-            outage.cut = Cut::Wanted { at_ms: now_ms, delay_s };
-            self.actions.push(Action::Cut { delay_s });
-        }
-        if !same_boot && kind == Kind::Mains {
-            // The master was the last: what was not off has lost its power with it, or will say so.
-            for track in outage.nodes.values_mut() {
-                track.power_off_ms = None;
-                if track.phase.going() || track.phase == Phase::Aborting {
-                    track.phase = Phase::Missing;
-                    track.was_gone = true;
-                    track.since_ms = now_ms;
-                }
-            }
-            outage.relief_since_ms = None;
-            self.set_direction(Direction::Up, now_ms);
-        }
-        let how =
-            if same_boot { "the controller goes on after a restart" } else { "the controller's host is up again" };
-        self.tell(None, "controller.restarted", Severity::Warning, how);
-        if !same_boot && kind != Kind::Mains {
-            self.close(Severity::Info, "ended with the controller's host");
-        }
     }
 }

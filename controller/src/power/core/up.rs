@@ -111,8 +111,9 @@ impl Core {
         if outage.kind != Kind::Mains {
             return true;
         }
-        let Some(since) = outage.relief_since_ms else { return false };
-        let stable_ms = context.now_ms.saturating_sub(since);
+        let Some(since_ms) = outage.relief_since_ms else { return false };
+        let known_ms = if self.state.supply == RackSupply::Mains { self.state.supply_since_ms } else { 0 };
+        let stable_ms = context.now_ms.saturating_sub(since_ms.max(known_ms));
         if stable_ms < context.policy.mains_stable_ms {
             return false;
         }
