@@ -41,16 +41,16 @@ struct Figures(Vec<f64>);
 
 impl Figures {
     fn row(&mut self, name: &str, beside: Option<f64>) -> String {
-        self.0.sort_by(f64::total_cmp);
+        let median = self.median();
         let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else {
             return format!("{name:<52}  never");
         };
-        let median = self.median();
         let ratio = beside.map(|beside| format!("{:5.1}x", median / beside)).unwrap_or_default();
         format!("{name:<52}  {median:6.3} s  {first:6.3} – {last:.3}  {ratio}")
     }
 
-    fn median(&self) -> f64 {
+    fn median(&mut self) -> f64 {
+        self.0.sort_by(f64::total_cmp);
         self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
     }
 }
@@ -217,7 +217,7 @@ async fn measure(flags: &Flags) -> anyhow::Result<()> {
             }
             ups.set(&[("ups.status", "OL"), ("battery.charge", "100")]).await?;
         }
-        let ours = figures.get("1").map_or(f64::NAN, Figures::median);
+        let ours = figures.get_mut("1").map_or(f64::NAN, Figures::median);
         let rows = [
             ("1", format!("{name}: Rackhaven"), None),
             ("2", "    from the decision to the last one's first step".to_owned(), None),
