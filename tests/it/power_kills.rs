@@ -85,9 +85,9 @@ async fn a_controller_that_is_killed_goes_on_where_it_was() {
     let begun = now();
     let mut places = BTreeSet::new();
     // Agents dial less and less often: some kills in one outage, then others in the next.
-    let outages = if all_stories() { 25 } else { 3 };
+    let outages = if all_stories() { 25 } else { 2 };
     for turn in 0..outages {
-        let killed = outage(&rack, |seen| if all_stories() { seen == turn } else { seen % 6 == turn * 2 }).await;
+        let killed = outage(&rack, |seen| if all_stories() { seen == turn } else { seen % 4 == turn * 2 }).await;
         places.extend(killed);
     }
     eprintln!("killed the controller at these places, in {:.0} s:", begun.elapsed().as_secs_f64());
