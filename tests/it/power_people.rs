@@ -3,7 +3,7 @@
 use rackhaven_tests::ctl::Ctl;
 use rackhaven_tests::fleet::token;
 use rackhaven_tests::rack::told;
-use rackhaven_tests::{Back, Rack, RackPlan, wait_for};
+use rackhaven_tests::{Back, Rack, RackPlan, wait_for, wait_until};
 use serde_json::Value;
 
 async fn rack() -> Rack {
@@ -36,7 +36,7 @@ async fn a_drill_takes_nobody_down_and_a_shutdown_does() {
 
     let stage = result(&rack, "power shutdown --stage workers --reason tidying --yes").await;
     assert_eq!((&stage["outcome"], states(&stage)), (&"done".into(), vec![pair("w-1", "off")]));
-    assert_eq!(rack.off(), ["w-1"]);
+    wait_until("it to be off", async || rack.off() == ["w-1"]).await.unwrap();
     // A loss of mains takes the other down and brings it back, and leaves off who was taken down.
     rack.ups_says("OB LB");
     let outage = wait_for("the outage", async || {
@@ -53,6 +53,7 @@ async fn a_drill_takes_nobody_down_and_a_shutdown_does() {
 
     let all = result(&rack, "power shutdown --all --reason moving --yes").await;
     assert_eq!((&all["outcome"], states(&all)), (&"done".into(), vec![pair("w-1", "off"), pair("s-1", "off")]));
+    wait_until("all to be off", async || rack.off().len() == 2).await.unwrap();
     rack.switch_on("s-1").unwrap();
     rack.switch_on("w-1").unwrap();
     rack.wait_until_well().await.unwrap();
