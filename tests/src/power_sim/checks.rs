@@ -151,10 +151,9 @@ impl World<'_> {
         let before = self.checks.lines.get(node).copied();
         let wrong = match (kind, before) {
             (_, None) => false,
-            ("node.powering-off", Some(before)) => !matches!(before, "node.ordered" | "node.missing" | "node.failed"),
-            ("node.off", Some(before)) => {
-                !matches!(before, "node.powering-off" | "node.off" | "node.missing" | "node.failed" | "node.aborted")
-            }
+            // One that was out of reach, and taken for off, may be seen to go later.
+            ("node.powering-off" | "node.off", Some("node.returning" | "node.back")) => true,
+            ("node.off", Some("node.ordered")) => true,
             _ => false,
         };
         if wrong {
@@ -177,7 +176,10 @@ impl World<'_> {
         let Some(outage) = self.outage().filter(|outage| outage.direction == Direction::Down) else { return };
         let cap_ms = self.scenario.policy.cap_ms() + LATE_MS;
         let late = outage.nodes.iter().find(|(node, track)| {
-            outage.goes(node) && track.phase.going() && self.now_ms.saturating_sub(track.ordered_ms) > cap_ms
+            let stage = self.scenario.roster.members.get(*node).map(|member| member.stage);
+            let begun = stage.and_then(|at| self.scenario.roster.stages.get(at)).map(|stage| &stage.name);
+            let begun = begun.is_some_and(|name| outage.stages.contains_key(name));
+            begun && outage.goes(node) && track.phase.going() && self.now_ms.saturating_sub(track.ordered_ms) > cap_ms
         });
         if let Some((node, track)) = late {
             let why = format!("{node} is still waited for, as {:?}", track.phase);
@@ -268,15 +270,20 @@ impl World<'_> {
             if host.machine != Machine::Up || !self.wires[at].control_has {
                 return Some(format!("{name} is {:?}", host.machine));
             }
-            let asked = self.checks.asked.contains(name);
-            if host.agent.as_ref().is_none_or(|agent| agent.is_active() && !asked) {
+            let active = host.agent.as_ref().is_none_or(|agent| agent.is_active());
+            if active && self.checks.asked.contains(name) {
+                // Somebody took it down, it can't be, and it tries again.
+                continue;
+            }
+            if active {
                 return Some(format!("{name} is on its way down"));
             }
             if self.cordoned.contains(name) && self.needs_are_met(name) {
                 return Some(format!("{name} is cordoned"));
             }
             if (host.k3s_held || state.held.contains(name)) && self.needs_are_met(name) {
-                return Some(format!("K3s is held on {name}"));
+                let by = if state.held.contains(name) { "the controller" } else { "its agent alone" };
+                return Some(format!("K3s is held on {name} by {by}"));
             }
         }
         None

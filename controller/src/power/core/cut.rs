@@ -81,9 +81,9 @@ impl Core {
     /// Whether this run of the controller is so young that nodes may run that it has not heard yet.
     fn may_have_others(&self, context: &Context<'_>, outage: &Outage) -> bool {
         let unheard = |(node, track): (&NodeName, &Track)| {
-            matches!(track.phase, Phase::Absent | Phase::Missing)
-                && !self.present.contains_key(node)
-                && !self.away_since_ms.contains_key(node)
+            let may_run =
+                matches!(track.phase, Phase::Absent | Phase::Missing) || (self.booted && track.phase == Phase::Off);
+            may_run && !self.present.contains_key(node) && !self.away_since_ms.contains_key(node)
         };
         context.now_ms.saturating_sub(self.begun_ms) < AWAY_MS && outage.nodes.iter().any(unheard)
     }

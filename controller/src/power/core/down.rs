@@ -204,7 +204,12 @@ impl Core {
         let boot_id = self.present.get(node).cloned();
         let Some(outage) = &mut self.state.outage else { return };
         let drill = outage.kind == Kind::Drill;
-        let attempt = outage.nodes.get(node).map_or(1, |track| track.attempt.saturating_add(1));
+        let before = outage.nodes.get(node).map_or(0, |track| track.attempt);
+        // An order that may never have arrived is given again, and not another one.
+        let again = outage.nodes.get(node).is_some_and(|track| {
+            track.began_ms.is_none() && track.order.is_some() && track.order == outage.order_id(before).ok()
+        });
+        let attempt = if again { before } else { before.saturating_add(1) };
         let Ok(id) = outage.order_id(attempt) else { return };
         let Some(track) = outage.nodes.get_mut(node) else { return };
         track.attempt = attempt;

@@ -43,6 +43,8 @@ pub struct Core {
     away_since_ms: BTreeMap<NodeName, u64>,
     /// When this run began.
     begun_ms: u64,
+    /// Its host has just booted: whoever was off may have done so too.
+    booted: bool,
     /// Stages with NUT clients that are logged in.
     clients: BTreeSet<String>,
     /// Since when stages have a reason to be shed.
@@ -63,6 +65,7 @@ impl Core {
             present: BTreeMap::new(),
             away_since_ms: BTreeMap::new(),
             begun_ms: now_ms,
+            booted: false,
             clients: BTreeSet::new(),
             shed_since_ms: BTreeMap::new(),
             strays: BTreeMap::new(),
@@ -212,9 +215,11 @@ impl Core {
         let number = self.state.next_number;
         self.state.next_number = number.saturating_add(1);
         let members = context.roster.members.keys();
+        let unproven = if kind == Kind::Mains { self.state.unproven.take() } else { None };
         let track = |node: &NodeName| {
             let left_ms = self.away_since_ms.get(node).map(|since| now_ms.saturating_sub(*since));
-            let was_here = kind == Kind::Mains && left_ms.is_some_and(|left_ms| left_ms < RECENT_MS);
+            let unproven = unproven.iter().any(|(_, nodes)| nodes.contains(node));
+            let was_here = kind == Kind::Mains && (unproven || left_ms.is_some_and(|left_ms| left_ms < RECENT_MS));
             Track { was_here, ..Track::new(self.present.get(node), now_ms) }
         };
         let nodes = members.map(|node| (node.clone(), track(node))).collect();
@@ -242,12 +247,15 @@ impl Core {
     }
 
     /// Closes the outage.
-    fn close(&mut self, severity: Severity, message: impl Into<String>) {
+    fn close(&mut self, now_ms: u64, severity: Severity, message: impl Into<String>) {
         self.tell(None, "outage.ended", severity, message);
         if let Some(outage) = self.state.outage.take() {
             if outage.kind == Kind::Manual {
                 // Whoever was taken down did not lose its session by chance.
                 self.away_since_ms.retain(|node, _| !outage.goes(node));
+            }
+            if outage.kind == Kind::Mains {
+                self.state.unproven = Some((now_ms, self.present.keys().cloned().collect()));
             }
             let (number, cause) = (outage.number, outage.cause);
             self.state.once.push(Once::Ended { number, cause: cause.clone() });

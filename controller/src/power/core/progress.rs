@@ -40,13 +40,15 @@ impl Core {
                 self.set_phase(&node, Phase::Aborting, now_ms);
                 self.send_abort(context, &node);
             }
-            Phase::Missing if !began => {
+            Phase::Missing if !began && keep_off => {
                 if let Some(track) = self.track(&node) {
                     track.ordered_ms = now_ms;
                 }
                 self.set_phase(&node, Phase::Ordered, now_ms);
                 self.send_order(context, &node);
             }
+            // It is told in its turn.
+            Phase::Missing if !began => self.set_phase(&node, Phase::Running, now_ms),
             Phase::Ordered if goes || keep_off => self.send_order(context, &node),
             Phase::Ordered => {
                 self.set_phase(&node, Phase::Aborting, now_ms);
@@ -186,7 +188,7 @@ impl Core {
         let Some(track) = outage.nodes.get(node) else { return false };
         let (attempt, phase) = (track.attempt, track.phase);
         if track.order.as_ref() == Some(&progress.order_id) {
-            return !matches!(phase, Phase::Running | Phase::Back | Phase::Returning) || leaves(progress);
+            return !matches!(phase, Phase::Back | Phase::Returning) || leaves(progress);
         }
         let next = outage.order_id(attempt.saturating_add(1)).is_ok_and(|id| id == progress.order_id);
         let alone = progress.alone && matches!(phase, Phase::Running | Phase::Absent) && direction != Direction::Up;
@@ -223,6 +225,10 @@ impl Core {
 
     fn aborted(&mut self, context: &Context<'_>, node: &NodeName) {
         let drill = self.state.outage.as_ref().is_some_and(|outage| outage.kind == Kind::Drill);
+        if let Some(track) = self.track(node) {
+            track.order = None;
+            self.dirty = true;
+        }
         if self.direction() == Some(Direction::Up) || drill {
             self.set_phase(node, Phase::Back, context.now_ms);
             self.state.held.remove(node);

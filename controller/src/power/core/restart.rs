@@ -12,6 +12,7 @@ impl Core {
         self.present.clear();
         self.away_since_ms.clear();
         self.begun_ms = now_ms;
+        self.booted = !same_boot;
         for once in self.state.once.clone() {
             self.actions.push(match once {
                 Once::Uncordon(node) => Action::Uncordon { node },
@@ -51,7 +52,7 @@ impl Core {
             if same_boot { "the controller goes on after a restart" } else { "the controller's host is up again" };
         self.tell(None, "controller.restarted", Severity::Warning, how);
         if !same_boot && kind != Kind::Mains {
-            self.close(Severity::Info, "ended with the controller's host");
+            self.close(context.now_ms, Severity::Info, "ended with the controller's host");
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct State {
     pub held: BTreeSet<NodeName>,
     /// Nodes that had not come back when their outage was over, and when they were sent a wake-up last.
     pub to_wake: BTreeMap<NodeName, u64>,
+    /// When the last loss of mains was over, and who was there then.
+    pub unproven: Option<(u64, BTreeSet<NodeName>)>,
     /// Nodes that were asked to be drained, and have not been made welcome since.
     pub cordoned: BTreeSet<NodeName>,
     /// What the last step asked for once only: done again if the controller was killed before it was done.
@@ -66,6 +68,7 @@ impl State {
             learnt: BTreeMap::new(),
             held: BTreeSet::new(),
             to_wake: BTreeMap::new(),
+            unproven: None,
             cordoned: BTreeSet::new(),
             once: Vec::new(),
         }

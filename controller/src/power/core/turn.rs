@@ -150,7 +150,7 @@ impl Core {
             return;
         }
         let before = outage.clone();
-        self.close(Severity::Warning, "given up: mains has failed");
+        self.close(context.now_ms, Severity::Warning, "given up: mains has failed");
         self.begin_outage(context);
         for (node, old) in before.nodes.clone().into_iter().filter(|(node, _)| before.goes(node)) {
             let Some(order_id) = old.order.clone().filter(|_| old.phase.going() || old.phase.gone()) else { continue };
@@ -194,7 +194,7 @@ impl Core {
             return;
         }
         let before = outage.clone();
-        self.close(Severity::Critical, "mains has failed again before all were back");
+        self.close(context.now_ms, Severity::Critical, "mains has failed again before all were back");
         self.begin_outage(context);
         let Some(Outage { nodes, goal, .. }) = &mut self.state.outage else { return };
         for (node, mut old) in before.nodes {

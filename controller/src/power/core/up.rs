@@ -10,6 +10,8 @@ use crate::power::policy::{Need, Wake};
 
 /// Whoever has had no session for so long, milliseconds, may have gone: nodes dial again within half of it.
 pub(super) const AWAY_MS: u64 = 30_000;
+/// A node that is there so long after an outage, milliseconds, has heard that it is over.
+const PROVEN_MS: u64 = 60_000;
 /// Between two wake-ups of one node: first often, then at this pace, milliseconds.
 const WAKE_EVERY_MS: (u64, u64) = (5000, 30_000);
 /// The pace for those that did not come back in time, milliseconds.
@@ -47,11 +49,6 @@ impl Core {
                     self.set_phase(node, Phase::Missing, context.now_ms);
                 }
                 Some(Phase::Absent) if self.was_here(node) => self.set_phase(node, Phase::Missing, context.now_ms),
-                // Nothing takes it down any more.
-                Some(Phase::PoweringOff) if self.has_failed(node) && self.present.contains_key(node) => {
-                    self.set_phase(node, Phase::Aborting, context.now_ms);
-                    self.send_abort(context, node);
-                }
                 Some(Phase::PoweringOff) => self.lose_at_cap(context, node),
                 Some(Phase::Aborting) if !self.present.contains_key(node) => self.lose_at_cap(context, node),
                 _ => {}
@@ -66,10 +63,6 @@ impl Core {
         self.state.outage.as_ref().and_then(|outage| outage.nodes.get(node)).is_some_and(|track| track.was_here)
     }
 
-    fn has_failed(&self, node: &NodeName) -> bool {
-        self.state.outage.as_ref().and_then(|outage| outage.nodes.get(node)).is_some_and(|track| track.failed)
-    }
-
     fn lose_at_cap(&mut self, context: &Context<'_>, node: &NodeName) {
         let Some(track) = self.track(node) else { return };
         if context.now_ms.saturating_sub(track.since_ms) >= context.policy.cap_ms() {
@@ -82,12 +75,16 @@ impl Core {
     /// Says it again to those that were told to stay and have not answered, wherever the outage is going by now.
     pub(super) fn abort_again(&mut self, context: &Context<'_>) {
         let Some(outage) = &self.state.outage else { return };
-        let due = outage.nodes.iter().filter(|(node, track)| {
-            track.phase == Phase::Aborting
-                && context.now_ms.saturating_sub(track.sent_ms) >= AGAIN_MS
-                && self.present.contains_key(*node)
+        let stays = |node: &NodeName| outage.direction == Direction::Up || !outage.goes(node);
+        let due = outage.nodes.iter().filter(|(node, track)| match track.phase {
+            Phase::Aborting => context.now_ms.saturating_sub(track.sent_ms) >= AGAIN_MS,
+            // Nothing takes it down any more.
+            Phase::PoweringOff => track.failed && !track.keep_off && stays(node),
+            _ => false,
         });
+        let due = due.filter(|(node, _)| self.present.contains_key(*node));
         for node in due.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+            self.set_phase(&node, Phase::Aborting, context.now_ms);
             self.send_abort(context, &node);
         }
     }
@@ -292,7 +289,7 @@ impl Core {
             Direction::Down | Direction::Watching => Vec::new(),
         };
         self.state.to_wake.extend(lost.into_iter().map(|node| (node, context.now_ms)));
-        self.close(severity, message);
+        self.close(context.now_ms, severity, message);
     }
 
     /// Whether nothing more is to be waited for from a node on the way up. Whom the outage found off, it leaves so.
@@ -312,8 +309,22 @@ impl Core {
         }
     }
 
+    /// A node whose session had ended, unnoticed, before it heard that mains is back goes by itself after the outage.
+    fn look_after(&mut self, context: &Context<'_>) {
+        let Some((ended_ms, _)) = self.state.unproven else { return };
+        if context.now_ms.saturating_sub(ended_ms) < PROVEN_MS || self.state.outage.is_some() {
+            return;
+        }
+        let Some((_, nodes)) = self.state.unproven.take() else { return };
+        self.dirty = true;
+        for node in nodes.into_iter().filter(|node| !self.present.contains_key(node)) {
+            self.state.to_wake.entry(node).or_insert(context.now_ms);
+        }
+    }
+
     /// After an outage: whom it left behind is woken for as long as it takes, at a slow pace.
     pub(super) fn wake_left_behind(&mut self, context: &Context<'_>) {
+        self.look_after(context);
         if self.state.to_wake.is_empty() {
             return;
         }

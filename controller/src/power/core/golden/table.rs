@@ -193,7 +193,7 @@ abs   run    run    abs    abs    absA   powr   abs    abs    absA   absA   abs 
 run   run    run    run    run    runA   powr   run    run    runA   runA   run    run    run
 ord   abrtA  run    ord    ord    stop   powr   run    run    ord    ordA   ord    ord    ord
 stop  stop   run    stop   stop   stop   powr   run    run    stop   stopA  stop   stop   stop
-powr  powr   run    powr   off    powr   powr   run    run    powr   powrA  powr   powr   powr
+powr  powr   run    powr   off    powr   powr   run    run    abrtA  powrA  powr   powr   powr
 off   abrtA  run    off    off    stop   powr   run    run    off    offA   off    off    off
 miss  abrtA  run    miss   miss   miss   miss   run    run    miss   missA  miss   miss   miss
 abrt  abrtA  run    abrt   abrt   abrt   powr   run    run    abrt   abrtA  abrtA  abrt   abrtA
