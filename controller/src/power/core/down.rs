@@ -76,9 +76,13 @@ impl Core {
             && !stage.is_some_and(|stage| self.clients_wait(context, stage))
     }
 
+    /// Whether a node need not be waited for: it is off or given up, through its drill, or cannot be switched off and
+    /// only goes on trying.
     fn settled(&self, node: &NodeName) -> bool {
-        let drill = self.state.outage.as_ref().is_some_and(|outage| outage.kind == Kind::Drill);
-        self.phase(node).is_none_or(|phase| phase.settled() || (drill && phase == Phase::Back))
+        let Some(outage) = &self.state.outage else { return true };
+        outage.nodes.get(node).is_none_or(|track| {
+            track.phase.settled() || track.failed || (outage.kind == Kind::Drill && track.phase == Phase::Back)
+        })
     }
 
     fn all_settled(&self, context: &Context<'_>) -> bool {

@@ -75,6 +75,29 @@ fn a_node_that_is_not_confirmed_costs_its_cap() {
 }
 
 #[test]
+fn a_node_that_cannot_be_switched_off_costs_nothing_more() {
+    let mut rack = going(Wake::WakeOnLan);
+    rack.goes("pi-2").at("pi-1", ProgressState::PoweringOff).until(50).at("pi-1", ProgressState::Failed).did(&[
+        "1.0 begun 1 mains",
+        "1.0 outage.on-battery",
+        "3.0 outage.trigger",
+        "3.0 stage.begun",
+        "3.0 node.ordered pi-1",
+        "3.0 order pi-1",
+        "3.0 node.ordered pi-2",
+        "3.0 order pi-2",
+        "3.0 node.powering-off pi-2",
+        "3.0 node.off pi-2",
+        "3.0 node.powering-off pi-1",
+        "5.0 node.failed pi-1",
+        "5.0 stage.ended",
+        "5.0 stage.begun",
+        "5.0 node.ordered nas",
+        "5.0 order nas",
+    ]);
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_told_again() {
     let mut rack = going(Wake::WakeOnLan);
     rack.repeats = true;
