@@ -157,6 +157,10 @@ impl World {
                     if ends && !local {
                         self.over.push(order);
                     }
+                    if told.state == ProgressState::Aborted {
+                        // All is undone: should somebody stop the machine once more, its hooks have their turn again.
+                        self.hooks.retain(|(_, order, _), _| !order.starts_with("local"));
+                    }
                     let kinds: Vec<StepKind> = told.steps.iter().map(|step| step.kind).collect();
                     prop_assert!(kinds.windows(2).all(|pair| pair[0] < pair[1]), "{kinds:?}");
                 }

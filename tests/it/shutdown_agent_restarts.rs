@@ -93,6 +93,12 @@ async fn the_next_boot_reports_how_the_stop_went_until_that_is_stored() {
     let session = board.up().await;
     give(&session, order("o-1", steps(LONG_MS))).await;
     board.wait_for_power_off().await;
+    wait_until("the end of the power-off to be written down", async || {
+        let text = fs::read_to_string(board.pi.state().join("shutdown")).unwrap_or_default();
+        text.contains(r#""kind":"power-off","outcome":"done""#)
+    })
+    .await
+    .unwrap();
     board.pi.stop().await.unwrap();
     let first_boot = board.pi.boot_id();
     board.pi.boot_again();
