@@ -29,7 +29,7 @@ fn down(node: &str, begun_ms: u64, pace: u64, drill: bool) -> (Vec<OutageEvent>,
         at += takes;
         let told = match (node, *step) {
             ("pi-4", "drain") => format!("{step} timed out after {:.1} s", takes as f64 / 1000.0),
-            (_, "stop-backups") => format!("{step} skipped"),
+            (_, "stop-backups") => format!("{step} skipped: none is running"),
             _ => format!("{step} done in {:.1} s", takes as f64 / 1000.0),
         };
         events.push(event(at, node, "node.step", &told));

@@ -117,7 +117,7 @@ impl TimelineEvent {
     pub(super) fn is_minor(&self) -> bool {
         let message = self.message.as_str();
         let minor = message.ends_with(" begun") || message.starts_with("power-off done");
-        self.kind.as_str() == "node.step" && (minor || message.split(' ').nth(1) == Some("skipped"))
+        self.kind.as_str() == "node.step" && (minor || message.split([' ', ':']).nth(1) == Some("skipped"))
     }
 }
 
