@@ -173,7 +173,7 @@ pub(crate) fn storm_at(at_ms: u64) -> PowerStatus {
     }
 }
 
-/// The storm when it was over; a blip before it; a drill.
+/// The storm when it was over; a blip before it; a drill; a shutdown that somebody asked for.
 pub(crate) fn outages() -> Vec<Outage> {
     let whole = storm();
     let ended_unix_ms = whole.last().map(|event| event.wall_unix_ms);
@@ -208,7 +208,17 @@ pub(crate) fn outages() -> Vec<Outage> {
         nodes: nodes(&whole),
         events: whole,
     };
-    vec![storm, blip, drill]
+    let asked = shutdown(&["pi-2"]);
+    let manual = Outage {
+        number: 9,
+        kind: "manual".to_owned(),
+        cause: "user/ann asked: a new card".to_owned(),
+        begun_unix_ms: NOW_MS - 3 * 86_400_000,
+        ended_unix_ms: Some(NOW_MS - 3 * 86_400_000 + 17_000),
+        nodes: nodes(&asked).into_iter().filter(|node| node.name == "pi-2").collect(),
+        events: asked,
+    };
+    vec![storm, blip, drill, manual]
 }
 
 /// What the drill of nodes tells.

@@ -42,6 +42,11 @@ pub(super) fn outcome(outage: &OutageReport) -> (Style, String) {
     if shades.iter().all(|(_, shade)| *shade == Shade::Running) {
         return (Style::Good, "no node went down".to_owned());
     }
+    if outage.kind.as_str() == "manual" && shades.iter().all(|(_, shade)| matches!(shade, Shade::Running | Shade::Off))
+    {
+        // As was asked for.
+        return (Style::Good, format!("{} off", count(taken_down(outage), "node")));
+    }
     let not_back: Vec<_> = shades
         .iter()
         .filter(|(_, shade)| !matches!(shade, Shade::Running | Shade::Back))
