@@ -5,7 +5,8 @@
 # Where a terminal is large enough, ctl draws its page in place below three rows of our own; else lines are printed.
 on_screen=
 # What a terminal needs for that.
-least_rows=20 least_columns=72
+least_rows=20 least_columns=80
+columns=
 watcher=
 snapshot=
 declare -A state
@@ -68,11 +69,12 @@ act() {
 
 # In one write, so that nothing of ctl's comes between.
 draw_title() {
-  printf '\e[?6l\e[1;1H%s%s%s\e[K\r\n%s%s%s\e[K\r\n\e[K\e[?6h' "$bold" "$title" "$plain" "$dim" "$text" "$plain"
+  printf '\e[?6l\e[1;1H%s%s%s\e[K\r\n%s%s%s\e[K\r\n\e[K\e[?6h' "$bold" "${title:0:columns}" "$plain" \
+    "$dim" "${text:0:columns}" "$plain"
 }
 
 enter_screen() {
-  local rows columns
+  local rows
   if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
     exec 6>&1
     read -r rows columns < <(stty size <&6 2>/dev/null || echo 0 0)
@@ -88,7 +90,7 @@ enter_screen() {
 # Leaves all rows but the first three to ctl: its "top left" is then below them (DECSTBM, DECOM).
 divide_screen() {
   local rows
-  read -r rows _ < <(stty size <&6)
+  read -r rows columns < <(stty size <&6)
   export LINES=$((rows - 3))
   printf '\e[?6l\e[r\e[2J\e[4;%sr\e[?6h' "$rows"
   draw_title
