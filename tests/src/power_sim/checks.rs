@@ -6,7 +6,7 @@ use rackhaven_controller::power::core::state::{Direction, Kind, Outage, Phase};
 use rackhaven_controller::power::core::supply::Cause;
 use rackhaven_controller::power::core::{Action, Context};
 use rackhaven_controller::power::policy::{Need, Wake};
-use rackhaven_proto::model::NodeName;
+use rackhaven_proto::model::{NodeName, StepKind};
 
 use super::host::{Host, Machine};
 use super::world::World;
@@ -138,7 +138,8 @@ impl World<'_> {
             control.core.runtime_left_ms(&context).is_some_and(|left| left <= rest_ms + scenario.policy.margin_ms);
         let before = scenario.roster.members.iter().filter(|(_, other)| other.stage < member.stage);
         for (other, _) in before.filter(|(other, _)| outage.goes(other)) {
-            let phase = outage.nodes.get(other).map(|track| track.phase);
+            // One that cannot be switched off is not waited for either.
+            let phase = outage.nodes.get(other).filter(|track| !track.failed).map(|track| track.phase);
             let drilled = outage.kind == Kind::Drill && phase == Some(Phase::Back);
             if !hurry && !drilled && phase.is_some_and(|phase| !phase.settled()) {
                 return Err(format!("{node} is told to go before {other}, which is {phase:?}"));
@@ -303,7 +304,11 @@ impl World<'_> {
     /// When all is well nothing more is done.
     pub(super) fn check_quiet(&self) -> Result<(), String> {
         // Those that are left behind are woken once a minute.
-        if self.hosts.iter().any(|host| host.agent.as_ref().is_some_and(|agent| agent.is_active())) {
+        let stubborn = |host: &Host| {
+            let hangs = host.plan.step_ms.get(&StepKind::PowerOff).is_none_or(Option::is_none);
+            self.checks.asked.contains(&host.plan.name) && (hangs || host.plan.power_off_fails > 0)
+        };
+        if self.hosts.iter().any(stubborn) {
             // Somebody took it down, it can't be, and it tries again.
             return Ok(());
         }
