@@ -26,6 +26,8 @@ pub(super) struct Control {
     pub(super) core: Core,
     told: BTreeMap<NodeName, (PowerNotice, Option<u64>)>,
     silent: BTreeMap<NodeName, u32>,
+    /// As it was written last, as far as it must be on the disk before anything is done.
+    written: Option<State>,
     probed_ms: u64,
 }
 
@@ -62,6 +64,7 @@ impl World<'_> {
             core: Core::new(state, policy, self.now_ms),
             told: BTreeMap::new(),
             silent: BTreeMap::new(),
+            written: None,
             probed_ms: 0,
         });
         if let Some(same_boot) = resumed {
@@ -173,6 +176,7 @@ impl World<'_> {
             {
                 return self.fail("the state on the disk is not the state".to_owned());
             }
+            control.written = Some(durable(control.core.state()));
             self.disk = Some(Disk { bytes, boot: self.master_boot() });
             let luck = self.scenario.luck.kill_controller;
             let now = self.scenario.kill_at == Some((Who::Controller, self.control_writes));
@@ -181,6 +185,8 @@ impl World<'_> {
                 self.checks.lost(&actions);
                 return self.kill_control();
             }
+        } else if !actions.is_empty() && control.written.as_ref() != Some(&durable(control.core.state())) {
+            return self.fail("something is done that was not written down".to_owned());
         }
         self.check_state();
         for action in actions {
@@ -268,6 +274,17 @@ impl World<'_> {
             }
         }
     }
+}
+
+/// What must be on the disk before anything is done: not what is said again, and when, and what UPSes said.
+fn durable(state: &State) -> State {
+    let mut durable = state.clone();
+    durable.upses.clear();
+    durable.to_wake.values_mut().for_each(|sent_ms| *sent_ms = 0);
+    for track in durable.outage.iter_mut().flat_map(|outage| outage.nodes.values_mut()) {
+        (track.sent_ms, track.wakes) = (0, track.wakes.min(1));
+    }
+    durable
 }
 
 /// Whether a node knows this already.

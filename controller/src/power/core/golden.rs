@@ -65,8 +65,15 @@ impl Rack {
 
     fn tell(&mut self, events: impl IntoIterator<Item = Event>) {
         let context = Context { policy: &self.policy, roster: &self.roster, now_ms: self.now_ms, wall_ms: 1000 };
+        let before: Vec<Phase> = self.phases();
+        self.core.take_dirty();
         let actions = self.core.step(&context, events);
+        assert!(self.core.take_dirty() || before == self.phases(), "a phase is not to be written down");
         self.note(&actions);
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        self.core.state().outage.iter().flat_map(|outage| outage.nodes.values()).map(|track| track.phase).collect()
     }
 
     fn note(&mut self, actions: &[Action]) {
