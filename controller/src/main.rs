@@ -1,63 +1,14 @@
 //! `rackhaven-controller`: the daemon on the master.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 use rackhaven_controller::app::{Paths, read_config, run};
+use rackhaven_controller::cli::{Cli, Command};
 use rackhaven_controller::clock::Clock;
 use rackhaven_controller::init::{Lives, init};
 use rackhaven_proto::daemon::start_logging;
 use rackhaven_proto::model::Endpoint;
-
-#[derive(Parser)]
-#[command(
-    name = "rackhaven-controller",
-    version,
-    about = "Rackhaven's daemon on the master: state, decisions, the API"
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make a new cluster: its CA, the controller's certificate, and the first admin's context
-    Init {
-        #[command(flatten)]
-        paths: PathFlags,
-        /// The cluster's name, for people
-        #[arg(long, default_value = "rack")]
-        cluster_name: String,
-        /// Where this controller is reached, best first; goes into admin.context [default: this host's name and port 7443]
-        #[arg(long = "endpoint", value_name = "HOST:PORT")]
-        endpoints: Vec<Endpoint>,
-    },
-    /// Run the controller
-    Run {
-        #[command(flatten)]
-        paths: PathFlags,
-        /// Where the id of this boot is read: for containers, which do not get a new one with a restart
-        #[arg(long, value_name = "FILE", default_value = "/proc/sys/kernel/random/boot_id", hide_short_help = true)]
-        boot_id_file: PathBuf,
-    },
-    /// Check the configuration file and say what is wrong with it
-    CheckConfig {
-        #[command(flatten)]
-        paths: PathFlags,
-    },
-}
-
-#[derive(Args)]
-struct PathFlags {
-    /// The configuration file; one that is not there means all defaults
-    #[arg(long, value_name = "FILE", default_value = "/etc/rackhaven/controller.toml")]
-    config: PathBuf,
-    /// Where the controller keeps what it knows
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/rackhaven/controller")]
-    state_dir: PathBuf,
-}
 
 fn main() -> ExitCode {
     match start(Cli::parse()) {

@@ -27,7 +27,7 @@ mod units;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 pub use console::Console;
 pub use environment::Environment;
@@ -36,6 +36,12 @@ pub use exit::ExitStatus;
 use cli::Cli;
 use error::CtlError;
 use invocation::Invocation;
+
+/// The command line as data: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs one command line, the program's name first.
 pub fn run(

@@ -1,9 +1,8 @@
 //! `ctl completions`.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -18,7 +17,7 @@ pub(crate) struct CompletionsArgs {
 /// Writes the completions to standard output.
 pub(crate) fn run(args: &CompletionsArgs, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "ctl", &mut script);
+    clap_complete::generate(args.shell, &mut crate::command(), "ctl", &mut script);
     invocation.console.data(&String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Fine)
 }

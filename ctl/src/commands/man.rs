@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -23,13 +22,13 @@ pub(crate) fn run(args: &ManArgs, invocation: &mut Invocation) -> Result<ExitSta
     match &args.folder {
         None => {
             let mut page = Vec::new();
-            Man::new(Cli::command()).render(&mut page)?;
+            Man::new(crate::command()).render(&mut page)?;
             invocation.console.data(&String::from_utf8_lossy(&page))?;
         }
         Some(folder) => {
             let fail = |error| CtlError::failed(format!("writing pages to {}: {error}", folder.display()));
             fs::create_dir_all(folder).map_err(fail)?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(fail)?;
+            clap_mangen::generate_to(crate::command(), folder).map_err(fail)?;
         }
     }
     Ok(ExitStatus::Fine)
