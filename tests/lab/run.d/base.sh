@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # Shared with tests/lab/run.
+# Part of tests/lab/run: the root file system that boards start from, and the packages.
+
+base_packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,iproute2,nut-server,nut-client,rsync,procps
+
+# Makes it once for an architecture; it is in base_ARCHITECTURE.
+make_base() {
+  local arch=$1 key folder
+  key=$(cat "$root"/tests/lab/run.d/{base.sh,customise} | sha256sum | cut -c-12)
+  folder=$root/target/lab/base-$arch-$key
+  if [[ ! -d $folder ]]; then
+    say "making the root file system of the boards, $arch"
+    rm -rf --one-file-system "$root/target/lab/base-$arch"-*
+    mkdir -p "$root/target/lab"
+    mmdebstrap --quiet --variant=minbase --architectures="$arch" --include="$base_packages" \
+      --customize-hook="$root/tests/lab/run.d/customise" bookworm "$folder.new" || return
+    mv "$folder.new" "$folder"
+  fi
+  declare -gx "base_$arch=$folder"
+}
+
+# Two versions of all packages, so that there is something to upgrade to.
+build_debs() {
+  local arch
+  debs=$root/target/lab/debs
+  rm -rf "$debs"
+  mkdir -p "$debs"
+  say "building the packages"
+  arch=amd64
+  if emulates_arm64; then arch=all; fi
+  "$root/packaging/build" --arch "$arch" --out "$debs"
+  "$root/packaging/build" --arch amd64 --version 99.0.0 --out "$debs"
+}
