@@ -77,6 +77,10 @@ pub(super) fn sample_problems(sample: &Sample) -> Vec<Problem> {
         add(Severity::Warning, format!("memory {percent:.0} % used"));
     }
     let wire = sample.as_wire();
+    // What a card does that is about to die. A root that is meant to be so is an overlay, which is not.
+    if wire.file_systems.iter().any(|fs| fs.mount_point == "/" && fs.read_only) {
+        add(Severity::Critical, "disk / is read-only".to_owned());
+    }
     if let Some(throttling) = &wire.throttling {
         if throttling.under_voltage_now {
             add(Severity::Critical, "under-voltage: weak power supply or cable".to_owned());
@@ -210,6 +214,13 @@ mod tests {
                 "clock 53 years behind"
             ]
         );
+        let of = |mount_point: &str| v1::FileSystem {
+            mount_point: mount_point.to_owned(),
+            read_only: true,
+            ..v1::FileSystem::default()
+        };
+        let dying = v1::Sample { file_systems: vec![of("/media/cdrom"), of("/")], ..v1::Sample::default() };
+        assert_eq!(texts(&sample_problems(&sample(dying))), ["disk / is read-only"]);
         assert_eq!(texts(&node_problems(NodeState::Down, &bad, Some(9999), None)), ["down"]);
         assert_eq!(texts(&node_problems(NodeState::Up, &[], Some(4999), Some(0))), ["certificate expired"]);
         // The least number has no positive counterpart.

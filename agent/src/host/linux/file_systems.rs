@@ -56,12 +56,9 @@ struct Chosen {
 }
 
 impl FileSystems {
-    /// Looks at the mounts of process 1 rather than at our own: a sandbox gives the agent a view of its own, in which
-    /// nearly everything is read-only.
+    /// Looks at the agent's own mounts: what is mounted on the machine is seen in its sandbox, too.
     pub(super) fn new(proc: &Path) -> Self {
-        let [system, own] = ["1", "self"].map(|process| proc.join(process).join("mounts"));
-        let readable = std::fs::File::open(&system).is_ok();
-        Self { table: KernelFile::new(if readable { system } else { own }), chosen: Vec::new() }
+        Self { table: KernelFile::new(proc.join("self/mountinfo")), chosen: Vec::new() }
     }
 
     /// Reads the table of mounts. It is long on a node with many containers, so it is done about once a minute, which
@@ -160,8 +157,21 @@ mod tests {
     use super::{FileSystems, choose};
     use crate::host::linux::Roots;
 
+    /// From source, mount point, type and options.
+    fn table(mounts: &str) -> Vec<u8> {
+        let line = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
+            [source, point, fs_type, options] => format!("9 1 8:1 / {point} rw - {fs_type} {source} {options}\n"),
+            _ => panic!("{line}"),
+        };
+        mounts.lines().map(line).collect::<String>().into_bytes()
+    }
+
     fn chosen(table: &[u8]) -> Vec<(String, bool)> {
         choose(table).into_iter().map(|fs| (fs.mount_point, fs.read_only)).collect()
+    }
+
+    fn plain(mounts: &str) -> Vec<(String, bool)> {
+        chosen(&table(mounts))
     }
 
     fn some(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
@@ -171,15 +181,15 @@ mod tests {
     #[test]
     fn recorded_boards() {
         assert_eq!(
-            chosen(include_bytes!("fixtures/pi4/proc/1/mounts")),
+            chosen(include_bytes!("fixtures/pi4/proc/self/mountinfo")),
             some(&[("/", false), ("/boot/firmware", false), ("/mnt/usb disk", true)])
         );
         assert_eq!(
-            chosen(include_bytes!("fixtures/x86/proc/1/mounts")),
+            chosen(include_bytes!("fixtures/x86/proc/self/mountinfo")),
             some(&[("/", false), ("/boot/efi", false), ("/srv", false), ("/tank", false), ("/tank/media", true)])
         );
         assert_eq!(
-            chosen(include_bytes!("fixtures/bananapi-m5/proc/self/mounts")),
+            chosen(include_bytes!("fixtures/bananapi-m5/proc/self/mountinfo")),
             some(&[("/", false), ("/var/log", false)])
         );
     }
@@ -188,28 +198,27 @@ mod tests {
     fn nothing_that_may_hang_is_asked() {
         let shares = ["nfs", "nfs4", "cifs", "fuse.sshfs", "fuseblk", "autofs"];
         for share in shares {
-            let table =
-                format!("h:/x /mnt {share} rw 0 0\n/dev/sda1 /mnt/disk ext4 rw 0 0\n/dev/sdb1 /mnt2 ext4 rw 0 0\n");
-            assert_eq!(chosen(table.as_bytes()), some(&[("/mnt2", false)]), "{share}");
+            let table = format!("h:/x /mnt {share} rw\n/dev/sda1 /mnt/disk ext4 rw\n/dev/sdb1 /mnt2 ext4 rw\n");
+            assert_eq!(plain(&table), some(&[("/mnt2", false)]), "{share}");
         }
-        let netboot = b"nas:/pi / nfs rw 0 0\n/dev/sda1 /srv ext4 rw 0 0\n";
-        assert_eq!(chosen(netboot), some(&[("/srv", false)]));
+        let netboot = "nas:/pi / nfs rw\n/dev/sda1 /srv ext4 rw\n";
+        assert_eq!(plain(netboot), some(&[("/srv", false)]));
     }
 
     #[test]
     fn what_is_mounted_over_is_not_seen() {
-        assert_eq!(chosen(b"/dev/sda1 /srv ext4 rw 0 0\ntmpfs /srv tmpfs rw 0 0\n"), []);
-        assert_eq!(chosen(b"/dev/sda1 /srv ext4 rw 0 0\nh:/ /srv nfs rw 0 0\n/dev/sdb1 /srv/a xfs rw 0 0\n"), []);
-        assert_eq!(chosen(b"overlayroot / overlay rw 0 0\n"), some(&[("/", false)]));
+        assert_eq!(plain("/dev/sda1 /srv ext4 rw\ntmpfs /srv tmpfs rw\n"), []);
+        assert_eq!(plain("/dev/sda1 /srv ext4 rw\nh:/ /srv nfs rw\n/dev/sdb1 /srv/a xfs rw\n"), []);
+        assert_eq!(plain("overlayroot / overlay rw\n"), some(&[("/", false)]));
     }
 
     #[test]
     fn names_that_the_controller_would_refuse_are_left_out() {
-        assert_eq!(chosen(b"/dev/sda1 /mnt/a\\012b ext4 rw 0 0\n"), []);
-        let long = format!("/dev/sda1 /{} ext4 rw 0 0\n", "x".repeat(300));
-        assert_eq!(chosen(long.as_bytes()), []);
-        let many: String = (0..100).map(|n| format!("/dev/s{n} /m{n} ext4 rw 0 0\n")).collect();
-        assert_eq!(chosen(many.as_bytes()).len(), 64);
+        assert_eq!(plain("/dev/sda1 /mnt/a\\012b ext4 rw\n"), []);
+        let long = format!("/dev/sda1 /{} ext4 rw\n", "x".repeat(300));
+        assert_eq!(plain(&long), []);
+        let many: String = (0..100).map(|n| format!("/dev/s{n} /m{n} ext4 rw\n")).collect();
+        assert_eq!(plain(&many).len(), 64);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::{lines, words};
 
-/// One line of `/proc/PID/mounts`.
+/// One line of `/proc/PID/mountinfo` (proc(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount<'a> {
     /// What is mounted: a device, a share, or any word.
@@ -11,7 +11,8 @@ pub struct Mount<'a> {
     pub mount_point: Cow<'a, [u8]>,
     /// The file system's type.
     pub fs_type: Cow<'a, [u8]>,
-    /// Whether it is mounted for reading only.
+    /// Whether the file system itself, not only this mount of it, is for reading only: a sandbox mounts nearly everything
+    /// so.
     pub read_only: bool,
 }
 
@@ -22,13 +23,17 @@ pub fn mounts(data: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 
 fn mount_line(line: &[u8]) -> Option<Mount<'_>> {
     let mut words = words(line);
-    let (source, mount_point, fs_type) = (words.next()?, words.next()?, words.next()?);
+    let mount_point = words.nth(4)?;
+    // Between the mount's own options and the file system are optional words, ended by a hyphen.
+    words.find(|word| *word == b"-")?;
+    let (fs_type, source) = (words.next()?, words.next()?);
     let mut options = words.next()?.split(|byte| *byte == b',');
     Some(Mount {
         source: unescape(source),
         mount_point: unescape(mount_point),
         fs_type: unescape(fs_type),
-        read_only: options.any(|option| option == b"ro"),
+        // Linux 6.15 and newer say the latter of an ext4 that met an error.
+        read_only: options.any(|option| option == b"ro" || option == b"emergency_ro"),
     })
 }
 
@@ -81,9 +86,12 @@ mod tests {
 
     #[test]
     fn reads_options_as_whole_words() {
-        let table = b"/dev/sda1 / ext4 rw,errors=remount-ro 0 0\n/dev/sdb1 /mnt/usb\\040disk vfat noatime,ro 0 0\n";
+        let table = b"22 1 8:1 / / ro,relatime shared:1 master:2 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+            23 22 8:2 / /mnt/usb\\040disk rw - vfat /dev/sdb1 noatime,ro\n24 22 8:3 / /cut rw shared:3\n\
+            25 22 8:4 / /srv rw,relatime - ext4 /dev/sdc1 rw,emergency_ro\n";
         let mounts: Vec<_> = mounts(table).collect();
-        assert!(!mounts[0].read_only && mounts[1].read_only);
+        assert_eq!(mounts.iter().map(|mount| mount.read_only).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!((&*mounts[0].source, &*mounts[0].fs_type), (b"/dev/sda1".as_slice(), b"ext4".as_slice()));
         assert_eq!(mounts[1].mount_point.as_ref(), b"/mnt/usb disk");
     }
 }
