@@ -8,19 +8,20 @@ use anyhow::Context;
 use rackhaven_pki::random;
 use rackhaven_proto::daemon::read_toml;
 use rackhaven_proto::model::{RunId, Severity};
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, RawConfig};
 use crate::host::inhibit::{Inhibitor, Told};
-use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Roots};
+use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Place, Roots};
 use crate::host::units::UnitsWatch;
 use crate::host::{Clock, PowerSwitch, Probe};
 use crate::link::{Link, Node, Parts, Request};
+use crate::service;
 use crate::shutdown::{Ends, Event, NoBackups, Setup, Shutdown, ToShutdown};
-use crate::state::{Journal, Spool, StateFolder, begin_run, end_run, load_identity};
+use crate::state::{Began, Journal, Spool, StateFolder, begin_run, end_run};
 use crate::trust::BoardTrust;
+use crate::waiting::until_joined;
 
 /// How often systemd is asked for failed units.
 const UNITS_EVERY: Duration = Duration::from_secs(60);
@@ -48,37 +49,34 @@ pub fn read_config(path: &Path) -> anyhow::Result<Config> {
 
 fn switch(config: &Config) -> Arc<dyn PowerSwitch> {
     let power = config.power.clone();
-    Arc::new(CommandSwitch::new(power.reboot_command, power.poweroff_command, power.timeout))
+    Arc::new(CommandSwitch::new(power.reboot_command, power.poweroff_command, power.timeout, Place::beyond_sandbox()))
 }
 
 fn setup(config: &Config) -> Arc<Setup> {
     let (shutdown, k3s) = (config.shutdown.clone(), config.k3s.clone());
-    Arc::new(Setup { shutdown, k3s, power: switch(config), backups: Arc::new(NoBackups) })
+    let place = Place::beyond_sandbox();
+    Arc::new(Setup { shutdown, k3s, power: switch(config), backups: Arc::new(NoBackups), place })
 }
 
-/// Runs until told to stop.
+/// Runs until told to stop. On a node that has not joined yet it waits for that first.
 ///
 /// # Errors
-/// When the node has not joined, or a part cannot be started.
+/// When the node's identity is damaged, or a part cannot be started.
 pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let folder = StateFolder::open(&paths.state).with_context(|| format!("making {}", paths.state.display()))?;
-    let credentials = load_identity(&folder).context("no identity; get an invitation with `ctl node invite`")?;
+    let Some(credentials) = until_joined(&folder).await? else { return Ok(()) };
     let clock: Arc<dyn Clock> = Arc::new(LinuxClock);
     let mut roots = Roots::default();
     roots.boot_id = paths.boot_id.clone().unwrap_or(roots.boot_id);
     let probe = LinuxProbe::new(roots, Arc::clone(&clock));
     let boot_id = probe.facts().boot_id;
-    let (last_run, damaged, written) = begin_run(&folder, &boot_id);
-    if let Err(error) = written {
-        // A board whose disk is full or read-only must still be seen and switched off.
-        tracing::error!(%error, "the start could not be written down");
-    }
+    let Began { last_run, stop_recorded, damaged, written } = begin_run(&folder, &boot_id, service::records_stops());
     let run_id = RunId(random()?);
     let first_run = last_run.is_none() && damaged.is_none();
     let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
     let (journal, damaged_journal) = Journal::open(&folder);
     let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) =
-        Shutdown::open(&folder, Arc::clone(&clock), &boot_id, last_run.as_ref(), setup(&config));
+        Shutdown::open(&folder, Arc::clone(&clock), &boot_id, last_run.as_ref(), stop_recorded, setup(&config));
     complaints.extend(damaged.into_iter().chain(damaged_journal).chain(damaged_shutdown));
     let (requests, asked) = mpsc::channel(4);
     let (told_units, units) = mpsc::channel(1);
@@ -97,6 +95,12 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         shutdown_tells: tells,
     };
     let mut node = Node::new(parts);
+    if let Err(error) = written {
+        // A board whose disk is full or read-only must still be seen and switched off.
+        let complaint = format!("the start could not be written down: {error}");
+        tracing::error!("{complaint}");
+        node.note("state.unwritable", Severity::Critical, &complaint);
+    }
     for complaint in complaints {
         tracing::error!("{complaint}");
         node.note("state.damaged", Severity::Critical, &complaint);
@@ -107,7 +111,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     tokio::spawn(watch_units(told_units));
     tokio::spawn(shutdown.run());
     tokio::spawn(watch_machine(told.clone(), let_go));
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&format!("node {name}"))]);
+    service::status(&format!("node {name}: looking for the controller"));
+    service::ready();
     tracing::info!(%name, version = rackhaven_proto::VERSION, "agent started");
     let linked = tokio::spawn(async move { link.run(&mut node).await });
     let reason = tokio::select! {
@@ -115,8 +120,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         // Only with an identity that cannot be used.
         ended = linked => return ended?.map_err(anyhow::Error::msg),
     };
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    if let Err(error) = end_run(&folder, &boot_id, &reason) {
+    service::stopping();
+    if let Err(error) = end_run(&folder, &boot_id, &reason, service::records_stops()) {
         tracing::error!(%error, "the stop could not be written down");
     }
     let (done, stopped) = oneshot::channel();
@@ -166,8 +171,8 @@ async fn wait_for_end(
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
-    let watchdog = sd_notify::watchdog_enabled();
-    let mut feed = tokio::time::interval(watchdog.map_or(Duration::from_secs(3600), |limit| limit / 2));
+    let watchdog = service::watchdog_pace();
+    let mut feed = tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(3600)));
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok("SIGTERM".to_owned()),
@@ -180,7 +185,7 @@ async fn wait_for_end(
                 Err(error) => tracing::error!("the configuration was not reloaded: {error:#}"),
             },
             _ = feed.tick() => if watchdog.is_some() {
-                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                service::feed_watchdog();
             },
         }
     }

@@ -55,6 +55,23 @@ pub enum Command {
         #[arg(long, value_name = "FILE", hide_short_help = true)]
         boot_id_file: Option<PathBuf>,
     },
+    /// Write everything to the disks, and then that this machine stops in order. Run by systemd, at the end of each boot
+    #[command(hide = true)]
+    RecordStop {
+        /// Where it finds its files.
+        #[command(flatten)]
+        paths: PathFlags,
+        /// Where this boot's id is read
+        #[arg(long, value_name = "FILE", default_value = "/proc/sys/kernel/random/boot_id")]
+        boot_id_file: PathBuf,
+    },
+    /// Unmount all file systems of these types, by force. Run by the agent, as a unit beyond its sandbox
+    #[command(hide = true)]
+    UnmountNetwork {
+        /// As mount(8) names them
+        #[arg(value_name = "TYPE", required = true)]
+        types: Vec<String>,
+    },
     /// Check the configuration file and say what is wrong with it
     CheckConfig {
         /// Where it finds its files.

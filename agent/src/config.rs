@@ -94,6 +94,9 @@ struct RawK3s {
     systemd_dir: Option<PathBuf>,
 }
 
+/// Whatever holds a lock against it, because the battery does not wait.
+const POWER_OFF: [&str; 3] = ["systemctl", "poweroff", "-i"];
+const REBOOT: [&str; 2] = ["systemctl", "reboot"];
 /// Types of file systems for which another machine answers.
 const UNMOUNT_TYPES: [&str; 12] = [
     "nfs",
@@ -131,7 +134,7 @@ fn absolute(key: &str, given: Option<PathBuf>, default: &str) -> Result<PathBuf,
 }
 
 fn named(key: &str, given: Option<Vec<String>>) -> Result<Option<Vec<String>>, Invalid> {
-    given.map(|argv| command(key, Some(argv), "")).transpose()
+    given.map(|argv| command(key, Some(argv), &[])).transpose()
 }
 
 impl TryFrom<RawShutdown> for ShutdownConfig {
@@ -163,8 +166,8 @@ impl TryFrom<RawK3s> for K3sConfig {
     }
 }
 
-fn command(key: &str, given: Option<Vec<String>>, verb: &str) -> Result<Vec<String>, Invalid> {
-    let command = given.unwrap_or_else(|| vec!["systemctl".to_owned(), verb.to_owned()]);
+fn command(key: &str, given: Option<Vec<String>>, default: &[&str]) -> Result<Vec<String>, Invalid> {
+    let command = given.unwrap_or_else(|| default.iter().map(|word| (*word).to_owned()).collect());
     match command.first() {
         Some(program) if !program.is_empty() => Ok(command),
         _ => Err(Invalid::new(key, "names no program")),
@@ -177,8 +180,8 @@ impl TryFrom<RawConfig> for Config {
     fn try_from(raw: RawConfig) -> Result<Self, Invalid> {
         Ok(Self {
             power: PowerConfig {
-                poweroff_command: command("power.poweroff_command", raw.power.poweroff_command, "poweroff")?,
-                reboot_command: command("power.reboot_command", raw.power.reboot_command, "reboot")?,
+                poweroff_command: command("power.poweroff_command", raw.power.poweroff_command, &POWER_OFF)?,
+                reboot_command: command("power.reboot_command", raw.power.reboot_command, &REBOOT)?,
                 timeout: seconds("power.timeout_seconds", raw.power.timeout_seconds, 20, 600)?,
             },
             shutdown: raw.shutdown.try_into()?,
@@ -203,7 +206,7 @@ mod tests {
     #[test]
     fn the_shipped_file_is_the_defaults() {
         let defaults = parse("").unwrap();
-        assert_eq!(defaults.power.poweroff_command, ["systemctl", "poweroff"]);
+        assert_eq!(defaults.power.reboot_command, ["systemctl", "reboot"]);
         assert_eq!(parse(include_str!("../../packaging/agent.toml")), Ok(defaults));
     }
 

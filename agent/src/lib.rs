@@ -7,6 +7,8 @@ pub mod config;
 pub mod host;
 pub mod join;
 pub mod link;
+pub mod service;
 pub mod shutdown;
 pub mod state;
 pub mod trust;
+pub mod waiting;

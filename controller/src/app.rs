@@ -24,12 +24,13 @@ use crate::config::{Config, RawConfig};
 use crate::core::{Cluster, Core};
 use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
-use crate::init::{StateFiles, issue_server, read_authority, read_cluster};
+use crate::init::{StateFiles, issue_server, read_authority};
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
 use crate::power::config::PowerConfig;
 use crate::power::{self, Power};
 use crate::service;
 use crate::store::{History, Store, StoreError};
+use crate::waiting::until_initialised;
 
 /// How often liveness is looked at.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -65,15 +66,13 @@ fn read_boot_id(path: &Path) -> String {
     })
 }
 
-/// Runs until told to stop.
+/// Runs until told to stop. Where there is no cluster yet it waits for one first.
 ///
 /// # Errors
 /// When a part cannot be started.
 pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let files = StateFiles::new(&paths.state);
-    let Some(cluster) = read_cluster(&files)? else {
-        bail!("{} holds no cluster yet; make one: rackhaven-controller init", paths.state.display());
-    };
+    let Some(cluster) = until_initialised(&files).await? else { return Ok(()) };
     raise_file_limit();
     let clock = Arc::new(Clock::start());
     let (store, restored) = open_store(&paths.state)?;
@@ -110,7 +109,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
     tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let status = format!("cluster {}", core.cluster.name);
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     tracing::info!(cluster = core.cluster.name, id = %core.cluster.id, "ready");
     tokio::select! {
         ended = wait_for_end(&core, &paths) => ended?,

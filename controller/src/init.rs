@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use nix::unistd::{Gid, Uid};
 use rackhaven_pki::{
     Authority, CertificateInfo, Credentials, Identity, PrivateKey, Subject, Validity, durable, hex, random,
 };
@@ -148,7 +149,7 @@ async fn write_admin(
     let store = Store::open(&files.folder)?;
     let audit = AuditEntry {
         wall_ms: now_ms,
-        who: Caller::Local(nix::unistd::Uid::effective().as_raw()).to_string(),
+        who: Caller::Local(Uid::effective().as_raw()).to_string(),
         origin: "local".to_owned(),
         action: "init".to_owned(),
         target: cluster.id.to_string(),
@@ -167,6 +168,28 @@ async fn write_admin(
     };
     durable::replace(&files.admin_context(), credentials.to_toml().as_bytes(), 0o600)?;
     Ok(())
+}
+
+/// Becomes the user to whom the state folder belongs, if this is root and the folder somebody else's: the service must be
+/// able to read what is made. To be called before any thread is started.
+///
+/// # Errors
+/// When the folder cannot be looked at, or the system refuses.
+pub fn become_owner(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = match fs::metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", folder.display())),
+    };
+    if !nix::unistd::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+    nix::unistd::setgroups(&[gid])
+        .and_then(|()| nix::unistd::setgid(gid))
+        .and_then(|()| nix::unistd::setuid(uid))
+        .with_context(|| format!("becoming the owner of {}, user {uid}", folder.display()))
 }
 
 fn restrict(folder: &Path) -> anyhow::Result<()> {

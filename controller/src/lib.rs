@@ -19,5 +19,6 @@ pub mod power;
 pub mod reach;
 pub mod service;
 pub mod store;
+pub mod waiting;
 pub mod wake;
 pub mod witness;

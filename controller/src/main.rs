@@ -6,7 +6,7 @@ use clap::Parser;
 use rackhaven_controller::app::{Paths, read_config, run};
 use rackhaven_controller::cli::{Cli, Command};
 use rackhaven_controller::clock::Clock;
-use rackhaven_controller::init::{Lives, init};
+use rackhaven_controller::init::{Lives, become_owner, init};
 use rackhaven_proto::daemon::start_logging;
 use rackhaven_proto::model::Endpoint;
 
@@ -21,6 +21,9 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
+    if let Command::Init { paths, .. } = &cli.command {
+        become_owner(&paths.state_dir)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match cli.command {
         Command::Init { paths, cluster_name, endpoints } => {
@@ -30,7 +33,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             let now_ms = Clock::start().wall_ms();
             let cluster = runtime.block_on(init(&paths.state_dir, &cluster_name, &endpoints, lives, now_ms))?;
             println!("cluster {} ({}) made in {}", cluster.name, cluster.id, paths.state_dir.display());
-            println!("next: rackhaven-controller run");
+            println!("next: rackhaven-controller run, unless its service runs already, which goes on by itself");
             println!("then: ctl --context-file {} status", paths.state_dir.join("admin.context").display());
             Ok(())
         }

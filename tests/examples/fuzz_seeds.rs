@@ -227,7 +227,7 @@ fn identity_seeds() -> anyhow::Result<Vec<Seed>> {
 /// A board in its hooks, with something to report of the boot before.
 fn shutdown_record() -> anyhow::Result<Vec<u8>> {
     let last = LastRun { ending: Ending::Clean, boot_id: "boot-0".to_owned(), reason: "SIGTERM".to_owned() };
-    let (mut sequence, _) = Sequence::restored(None, "boot-1", Some(&last), 60_000, 1_000);
+    let (mut sequence, _) = Sequence::restored(None, "boot-1", Some(&last), false, 60_000, 1_000);
     let steps: Vec<Step> = StepKind::ALL.iter().map(|kind| Step { kind: *kind, timeout_ms: 30_000 }).collect();
     let (id, steps) = ("outage-7-pi-3".parse()?, Steps::try_from(steps)?);
     let order = ShutdownOrder { id, steps: steps.clone(), drill: false, reason: "mains failed".to_owned() };

@@ -42,4 +42,5 @@ mod shutdown_agent_restarts;
 mod state_agent;
 mod state_controller;
 mod users;
+mod waiting;
 mod witnesses;

@@ -234,7 +234,7 @@ impl World {
             self.interrupted.insert(key, self.off_began_ms + u64::from(STEP_MS));
             self.failed(Some(job));
         }
-        let (sequence, actions) = Sequence::restored(Some(record), &boot, Some(&last), 60_000, self.now_ms);
+        let (sequence, actions) = Sequence::restored(Some(record), &boot, Some(&last), false, 60_000, self.now_ms);
         self.sequence = sequence;
         self.perform(actions, None)
     }

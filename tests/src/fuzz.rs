@@ -291,7 +291,7 @@ fn shutdown_record(payload: &[u8]) {
     let again = serde_json::to_vec(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     assert_eq!(again.as_ref(), Some(&record));
     for boot_id in ["boot-1", "boot-2"] {
-        let (mut sequence, _) = Sequence::restored(again.clone(), boot_id, None, 60_000, 20_000);
+        let (mut sequence, _) = Sequence::restored(again.clone(), boot_id, None, false, 60_000, 20_000);
         for now_ms in [20_001, 40_000, u64::MAX] {
             let _ = sequence.step(now_ms, rackhaven_agent::shutdown::Event::Tick);
         }

@@ -20,6 +20,7 @@ pub use back_off::BackOff;
 pub use node::{Node, Parts, Request};
 pub use session::SessionEnd;
 
+use crate::service;
 use crate::state::{StateFolder, save_identity};
 use crate::trust::BoardTrust;
 
@@ -67,7 +68,7 @@ impl Link {
     /// # Errors
     /// When the identity cannot be used at all.
     pub async fn run(&mut self, node: &mut Node) -> Result<(), String> {
-        self.node_name()?;
+        let name = self.node_name()?;
         let mut back_off = BackOff::default();
         let mut last_failure = String::new();
         loop {
@@ -82,11 +83,13 @@ impl Link {
                         back_off.reset();
                     }
                     tracing::warn!("the session was lost: {reason}");
+                    service::status(&format!("node {name}: the session was lost: {reason}"));
                     last_failure.clear();
                 }
                 Attempt::Failed(reason) => {
                     if reason != last_failure {
                         tracing::warn!("no session: {reason}");
+                        service::status(&format!("node {name}: no session: {reason}"));
                     }
                     last_failure = reason;
                 }

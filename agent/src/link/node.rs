@@ -71,6 +71,9 @@ impl Node {
             None => (Severity::Warning, "after a run of which is not known how it ended".to_owned()),
             Some(last) if last.ending == Ending::Clean => (Severity::Info, format!("after {}", last.reason)),
             Some(last) if last.ending == Ending::AgentKilled => (Severity::Warning, "after it was killed".to_owned()),
+            Some(last) if !last.reason.is_empty() => {
+                (Severity::Warning, format!("on a node that went down: {}", last.reason))
+            }
             Some(_) => (Severity::Warning, "after the node went down without warning".to_owned()),
         };
         node.note("agent.started", severity, &format!("agent {} started {how}", rackhaven_proto::VERSION));

@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use super::power::event;
 use super::{Link, Node};
+use crate::service;
 use crate::shutdown::Event;
 
 /// Messages that wait to be sent.
@@ -61,6 +62,7 @@ impl Node {
             let message = format!("{dropped} events were dropped: more than could be kept while there was no session");
             self.note("agent.events-dropped", Severity::Warning, &message);
         }
+        service::status(&format!("node {}: connected", link.node_name().map_err(Status::internal)?));
         self.happened(Event::SessionOpened).await;
         let end = self.converse(link, &mut session, &channel).await;
         self.happened(Event::SessionLost).await;

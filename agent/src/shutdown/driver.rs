@@ -92,11 +92,14 @@ impl Shutdown {
         clock: Arc<dyn Clock>,
         boot_id: &str,
         last_run: Option<&LastRun>,
+        stop_recorded: bool,
         setup: Arc<Setup>,
     ) -> (Self, Ends, Option<String>) {
         let (saved, damaged) = load_shutdown(folder);
         let hold_max_ms = milliseconds(setup.k3s.hold_max);
-        let (sequence, first) = Sequence::restored(saved.clone(), boot_id, last_run, hold_max_ms, clock.monotonic_ms());
+        let now_ms = clock.monotonic_ms();
+        let (sequence, first) =
+            Sequence::restored(saved.clone(), boot_id, last_run, stop_recorded, hold_max_ms, now_ms);
         let (told, inbox) = mpsc::channel(QUEUE_LENGTH);
         let (outbox, tells) = mpsc::channel(QUEUE_LENGTH);
         let (let_go, may_go) = mpsc::channel(1);
@@ -223,11 +226,11 @@ impl Shutdown {
             Action::Report(report) => self.tell(FromShutdown::Report(report)),
             Action::HoldK3s { stop } => {
                 let setup = Arc::clone(&self.setup);
-                self.k3s(false, async move { K3s::new(&setup.k3s).hold(stop).await });
+                self.k3s(false, async move { K3s::new(&setup.k3s, setup.place).hold(stop).await });
             }
             Action::ReleaseK3s { start } => {
                 let setup = Arc::clone(&self.setup);
-                self.k3s(true, async move { K3s::new(&setup.k3s).release(start).await });
+                self.k3s(true, async move { K3s::new(&setup.k3s, setup.place).release(start).await });
             }
             // It may not be waited for.
             Action::LetGo => drop(self.let_go.try_send(())),

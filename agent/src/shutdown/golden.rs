@@ -231,13 +231,13 @@ fn each_state_survives_a_restart() {
         let text = serde_json::to_string(sequence.record()).unwrap();
         let record = serde_json::from_str(&text).unwrap();
         assert_eq!(&record, sequence.record(), "{name}");
-        let (again, actions) = Sequence::restored(Some(record), "boot-1", None, HOLD_MS, NOW_MS);
+        let (again, actions) = Sequence::restored(Some(record), "boot-1", None, false, HOLD_MS, NOW_MS);
         let phase = |sequence: &Sequence| sequence.record.run.as_ref().map(|run| run.phase);
         assert_eq!(phase(&again), phase(&sequence), "{name}");
         let runs = actions.iter().any(|action| matches!(action, Action::RunStep(_)));
         let goes_on = phase(&sequence) == Some(Phase::Running) && name != "draining";
         assert_eq!(runs, goes_on, "{name}: {actions:?}");
-        let (next, _) = Sequence::restored(Some(sequence.record.clone()), "boot-2", None, HOLD_MS, 5);
+        let (next, _) = Sequence::restored(Some(sequence.record.clone()), "boot-2", None, false, HOLD_MS, 5);
         assert!(next.record.run.is_none() && next.alone.is_none(), "{name}");
         assert_eq!(next.record.boot_id, "boot-2", "{name}");
     }

@@ -7,8 +7,9 @@ use super::event::Action;
 use super::record::{KeptReport, MAX_REPORTS, Origin, Phase, Record, Run, told};
 
 impl Sequence {
-    /// Takes up the record, if there is one, in this boot; `last_run` is how the agent's run before ended. What is to
-    /// be done first, once the new record is on the disk.
+    /// Takes up the record, if there is one, in this boot; `last_run` is how the agent's run before ended, and
+    /// `stop_recorded` whether it tells of the machine's own stop. What is to be done first, once the new record is on
+    /// the disk.
     ///
     /// In the same boot the order goes on. In another the order is over, and a report of it is made; nothing that was
     /// planned in case of silence is left, for a board that boots has power.
@@ -16,6 +17,7 @@ impl Sequence {
         record: Option<Record>,
         boot_id: &str,
         last_run: Option<&LastRun>,
+        stop_recorded: bool,
         hold_max_ms: u64,
         now_ms: u64,
     ) -> (Self, Vec<Action>) {
@@ -37,7 +39,8 @@ impl Sequence {
         }
         let run = record.run.take();
         let ending = before.filter(|last| last.boot_id == record.boot_id).map(|last| last.ending);
-        let report = report(std::mem::replace(&mut record.boot_id, boot_id.to_owned()), run.as_ref(), ending);
+        let report =
+            report(std::mem::replace(&mut record.boot_id, boot_id.to_owned()), run.as_ref(), ending, stop_recorded);
         (record.alone, record.k3s_stopped) = (None, false);
         record.hold_since_ms = record.hold_since_ms.map(|_| now_ms);
         let mut sequence = Self::of(record, now_ms, hold_max_ms);
@@ -89,16 +92,18 @@ impl Sequence {
 
 /// How the stop went that ended a boot; none if nothing is known.
 ///
-/// With an order of ours it was clean if the power-off was begun (before it the disks were synced) and each step ended
-/// well. If somebody else stopped the machine, or nobody, it was clean if the agent was stopped in an orderly way.
-fn report(boot_id: String, run: Option<&Run>, ending: Option<Ending>) -> Option<KeptReport> {
+/// With an order of ours it was clean if each step ended well, and the machine is recorded to have stopped; where that is
+/// not recorded, if the power-off was begun, before which the disks were synced. If somebody else stopped the machine, or
+/// nobody, it was clean if the agent was stopped in an orderly way.
+fn report(boot_id: String, run: Option<&Run>, ending: Option<Ending>, stop_recorded: bool) -> Option<KeptReport> {
     let orderly = ending == Some(Ending::Clean);
     match run.filter(|run| run.is_active() && !run.order.drill) {
         Some(run) if run.origin == Origin::MachineStops => {
             Some(KeptReport { boot_id, order_id: None, clean: orderly, steps: run.results.clone() })
         }
         Some(run) => {
-            let off = run.phase == Phase::PoweringOff && (!run.failed || orderly);
+            let begun = run.phase == Phase::PoweringOff;
+            let off = begun && (orderly || !(run.failed || stop_recorded));
             let clean = off && run.results.iter().all(went_well);
             Some(KeptReport { boot_id, order_id: Some(run.order.id.clone()), clean, steps: run.results.clone() })
         }
@@ -117,5 +122,5 @@ fn faults(steps: &[StepResult]) -> String {
         .filter(|result| !went_well(result))
         .map(|result| format!("{} {}", result.kind, result.outcome.as_str()))
         .collect();
-    if words.is_empty() { "the machine went off before its power-off".to_owned() } else { words.join(", ") }
+    if words.is_empty() { "the machine went off before it had stopped".to_owned() } else { words.join(", ") }
 }

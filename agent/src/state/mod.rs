@@ -17,7 +17,7 @@ pub use identity::{
     IdentityError, PendingKey, forget_pending_key, load_identity, load_pending_key, save_identity, save_pending_key,
 };
 pub use journal::{Entry, Journal};
-pub use runs::{RunRecord, begin_run, end_run};
+pub use runs::{Began, RunRecord, begin_run, end_run, record_stop};
 pub use shutdown::{load_shutdown, save_shutdown};
 pub use spool::{Kept, Spool};
 

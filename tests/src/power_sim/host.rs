@@ -81,7 +81,7 @@ impl World<'_> {
         let record: Option<Record> = host.disk.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let boot_id = Host::boot_id(host.boot);
         let since_ms = now_ms - host.booted_ms;
-        let (sequence, actions) = Sequence::restored(record, &boot_id, None, HOLD_MAX_MS, since_ms);
+        let (sequence, actions) = Sequence::restored(record, &boot_id, None, false, HOLD_MAX_MS, since_ms);
         host.agent = Some(sequence);
         host.run += 1;
         self.keep_and_do(at, actions);

@@ -1,5 +1,6 @@
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -30,12 +31,30 @@ pub(crate) struct Job<'a> {
     /// Whether it goes on when nobody waits for it any more, as an order does that was given to the service manager.
     /// Others are ended with all their own children.
     pub(crate) stands: bool,
+    /// Where it runs.
+    pub(crate) place: Place,
+}
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// As the agent's child, in its sandbox if it has one.
+    Here,
+    /// As a unit of its own that systemd starts: beyond the agent's sandbox and limits.
+    Unit,
+}
+
+impl Place {
+    /// Beyond the sandbox that systemd made for the agent; here if it made none.
+    pub fn beyond_sandbox() -> Self {
+        if super::is_service() { Self::Unit } else { Self::Here }
+    }
 }
 
 /// Runs a child to its end, for at most `limit`; the last lines of what it said.
 pub(crate) async fn run(job: Job<'_>, limit: Duration) -> Result<Vec<String>, ChildError> {
     let command = job.argv.join(" ");
-    let mut running = match start(job) {
+    let mut running = match start(job, limit) {
         Ok(started) => started,
         Err(source) => return Err(ChildError::Start { command, source }),
     };
@@ -59,11 +78,17 @@ struct Running {
     child: Child,
     output: Option<pipe::Receiver>,
     group: bool,
+    unit: Option<String>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(id) = self.child.id().filter(|_| self.group).and_then(|id| i32::try_from(id).ok()) else { return };
+        if let Some(unit) = &self.unit {
+            // It is systemd's child. Nobody waits for the answer; should there be none, the unit has its own limit.
+            let _ = command(&["systemctl".to_owned(), "stop".to_owned(), "--no-block".to_owned(), unit.clone()])
+                .map(|mut stop| stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn());
+        }
         let group = Pid::from_raw(id);
         // It may have ended just now.
         let _ = killpg(group, Signal::SIGTERM);
@@ -80,21 +105,54 @@ impl Drop for Running {
     }
 }
 
-fn start(job: Job<'_>) -> std::io::Result<Running> {
-    let [program, arguments @ ..] = job.argv else {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "no command is configured"));
-    };
+fn start(job: Job<'_>, limit: Duration) -> std::io::Result<Running> {
+    let unit = (job.place == Place::Unit).then(unit_name);
     let (reader, writer) = std::io::pipe()?;
-    #[expect(clippy::disallowed_methods, reason = "the one place where the agent starts a child")]
-    let mut command = Command::new(program);
-    command.args(arguments).envs(job.environment.iter().copied());
+    let mut command = match &unit {
+        Some(unit) => command(&as_unit(unit, job, limit))?,
+        None => command(job.argv)?,
+    };
+    command.envs(job.environment.iter().copied());
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     if !job.stands {
         command.process_group(0);
     }
     let child = command.spawn()?;
     let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    Ok(Running { child, output: Some(output), group: !job.stands })
+    Ok(Running { child, output: Some(output), group: !job.stands, unit })
+}
+
+fn command(argv: &[String]) -> std::io::Result<Command> {
+    let [program, arguments @ ..] = argv else {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "no command is configured"));
+    };
+    #[expect(clippy::disallowed_methods, reason = "the one place where the agent starts a child")]
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// A name that no unit has that may still run, not even one of an agent before this.
+fn unit_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("rackhaven-job-{}-{}.service", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The command line that has systemd run it, waits for its end, and passes on what it says and how it ended
+/// (systemd-run(1)).
+fn as_unit(unit: &str, job: Job<'_>, limit: Duration) -> Vec<String> {
+    let grace_s = TERM_GRACE.as_secs();
+    let mut argv: Vec<String> =
+        ["systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec"].map(str::to_owned).into();
+    argv.push(format!("--unit={unit}"));
+    argv.push(format!("--property=TimeoutStopSec={grace_s}"));
+    // Also if the agent does not live to see it.
+    argv.push(format!("--property=RuntimeMaxSec={}", limit.as_secs().saturating_add(grace_s)));
+    argv.extend(job.environment.iter().map(|(name, value)| format!("--setenv={name}={value}")));
+    argv.push("--".to_owned());
+    // systemd expands variables in what it runs (systemd.service(5), "Command lines").
+    argv.extend(job.argv.iter().map(|word| word.replace('$', "$$")));
+    argv
 }
 
 /// Waits for the end, reading along, so that a talkative command is not stopped by a full pipe.
@@ -136,12 +194,12 @@ fn last_lines(said: &[u8]) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Job, last_lines, run};
+    use super::{Job, Place, as_unit, last_lines, run};
     use crate::host::ChildError;
 
     async fn shell(script: &str, stands: bool, limit_ms: u64) -> Result<Vec<String>, ChildError> {
         let argv = ["sh", "-c", script].map(str::to_owned);
-        let job = Job { argv: &argv, environment: &[("RACKHAVEN_WORD", "storm")], stands };
+        let job = Job { argv: &argv, environment: &[("RACKHAVEN_WORD", "storm")], stands, place: Place::Here };
         run(job, Duration::from_millis(limit_ms)).await
     }
 
@@ -178,6 +236,18 @@ mod tests {
         let flood = shell("head -c 1000000 /dev/zero >&2; sleep 5 & exit 1", true, 10_000);
         let error = tokio::time::timeout(Duration::from_secs(4), flood).await.unwrap().unwrap_err();
         assert!(matches!(error, ChildError::Failed { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_unit_gets_its_words_unchanged_and_a_limit_of_its_own() {
+        let argv = ["/etc/rackhaven/shutdown.d/10-$HOME".to_owned(), "%n ${X}".to_owned()];
+        let environment = [("RACKHAVEN_REASON", "the $ fell")];
+        let job = Job { argv: &argv, environment: &environment, stands: false, place: Place::Unit };
+        let words = as_unit("rackhaven-job-1-1.service", job, Duration::from_millis(2_500));
+        let end = words.iter().position(|word| word == "--").unwrap();
+        assert_eq!(words[end + 1..], ["/etc/rackhaven/shutdown.d/10-$$HOME", "%n $${X}"]);
+        assert!(words.contains(&"--setenv=RACKHAVEN_REASON=the $ fell".to_owned()), "{words:?}");
+        assert!(words.contains(&"--property=RuntimeMaxSec=4".to_owned()), "{words:?}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod slow_sensors;
 mod throttling;
 mod wake;
 
+pub use child::Place;
 pub use clock::LinuxClock;
 pub use power::CommandSwitch;
 pub use probe::LinuxProbe;
@@ -49,4 +50,9 @@ impl Default for Roots {
             boot_id: "/proc/sys/kernel/random/boot_id".into(),
         }
     }
+}
+
+/// Whether systemd started this process as a service of this machine.
+pub fn is_service() -> bool {
+    std::path::Path::new("/run/systemd/system").is_dir() && std::env::var_os("NOTIFY_SOCKET").is_some()
 }

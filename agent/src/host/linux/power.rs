@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::child::{self, Job};
+use super::child::{self, Job, Place};
 use crate::host::{ChildError, PowerSwitch, Switching};
 
 /// Switches the board by running a command, such as `systemctl poweroff`: the service manager stops all services and
@@ -10,41 +10,47 @@ pub struct CommandSwitch {
     reboot: Vec<String>,
     power_off: Vec<String>,
     timeout: Duration,
+    place: Place,
 }
 
 impl CommandSwitch {
-    /// Will run these command lines, each for at most `timeout`.
-    pub fn new(reboot: Vec<String>, power_off: Vec<String>, timeout: Duration) -> Self {
-        Self { reboot, power_off, timeout }
+    /// Will run these command lines, each for at most `timeout`, and there if they are not systemctl's.
+    pub fn new(reboot: Vec<String>, power_off: Vec<String>, timeout: Duration, place: Place) -> Self {
+        Self { reboot, power_off, timeout, place }
+    }
+
+    fn place(&self, argv: &[String]) -> Place {
+        // systemctl needs nothing but systemd, and a word less may be decisive.
+        if argv.first().is_some_and(|program| program == "systemctl") { Place::Here } else { self.place }
     }
 }
 
 impl PowerSwitch for CommandSwitch {
     fn reboot(&self) -> Switching<'_> {
-        Box::pin(run(&self.reboot, self.timeout))
+        Box::pin(run(&self.reboot, self.timeout, self.place(&self.reboot)))
     }
 
     fn power_off(&self) -> Switching<'_> {
-        Box::pin(run(&self.power_off, self.timeout))
+        Box::pin(run(&self.power_off, self.timeout, self.place(&self.power_off)))
     }
 }
 
 /// The only call that takes the machine down.
-async fn run(argv: &[String], limit: Duration) -> Result<(), ChildError> {
+async fn run(argv: &[String], limit: Duration, place: Place) -> Result<(), ChildError> {
     // An order that was given stands, even if no one waits for the answer.
-    child::run(Job { argv, environment: &[], stands: true }, limit).await.map(drop)
+    child::run(Job { argv, environment: &[], stands: true, place }, limit).await.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::CommandSwitch;
+    use super::{CommandSwitch, Place};
     use crate::host::{ChildError, PowerSwitch};
 
     fn shell(script: &str, timeout_ms: u64) -> CommandSwitch {
         let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
-        CommandSwitch::new(argv, vec![], Duration::from_millis(timeout_ms))
+        CommandSwitch::new(argv, vec![], Duration::from_millis(timeout_ms), Place::Here)
     }
 
     #[tokio::test]
@@ -57,7 +63,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_start_says_so() {
-        let missing = CommandSwitch::new(vec!["/no/such/command".to_owned()], vec![], Duration::from_secs(1));
+        let missing =
+            CommandSwitch::new(vec!["/no/such/command".to_owned()], vec![], Duration::from_secs(1), Place::Here);
         let error = missing.reboot().await.unwrap_err();
         assert_eq!(error.to_string(), "starting \"/no/such/command\"");
         assert!(matches!(missing.power_off().await, Err(ChildError::Start { .. })));

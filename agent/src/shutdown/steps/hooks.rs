@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Ended, chain};
 use crate::config::ShutdownConfig;
-use crate::host::linux::child::{self, Job};
+use crate::host::linux::child::{self, Job, Place};
 use crate::shutdown::event::StepJob;
 
 /// How many lines of what a hook says go to the log.
@@ -44,7 +44,7 @@ impl HookGate {
 }
 
 /// Runs the admin's hooks, one after the other. One that fails does not keep the others from being run.
-pub(super) async fn run(job: &StepJob, config: &ShutdownConfig, gate: HookGate) -> Ended {
+pub(super) async fn run(job: &StepJob, config: &ShutdownConfig, place: Place, gate: HookGate) -> Ended {
     let (hooks, refused) = match list(&config.hooks_dir) {
         Ok(found) => found,
         Err(why) => return (StepOutcome::Failed, why),
@@ -63,7 +63,8 @@ pub(super) async fn run(job: &StepJob, config: &ShutdownConfig, gate: HookGate) 
         }
         tracing::info!(hook = name, order = %job.order_id, "running a hook");
         let argv = [path.display().to_string()];
-        let ran = child::run(Job { argv: &argv, environment: &environment, stands: false }, config.hook_timeout).await;
+        let ran =
+            child::run(Job { argv: &argv, environment: &environment, stands: false, place }, config.hook_timeout).await;
         let failure = match ran {
             Ok(said) => {
                 let surplus = said.len().saturating_sub(MAX_LINES);

@@ -7,7 +7,7 @@ use rackhaven_proto::model::StepOutcome;
 use super::{Ended, chain};
 use crate::config::K3sConfig;
 use crate::host::ChildError;
-use crate::host::linux::child::{self, Job};
+use crate::host::linux::child::{self, Job, Place};
 
 const UNITS: [&str; 2] = ["k3s.service", "k3s-agent.service"];
 /// What keeps a unit from starting: nobody makes that file.
@@ -22,11 +22,13 @@ const STOP: Duration = Duration::from_secs(120);
 /// K3s on this node, as systemd has it.
 pub(in crate::shutdown) struct K3s<'a> {
     config: &'a K3sConfig,
+    /// Where the admin's commands run.
+    place: Place,
 }
 
 impl<'a> K3s<'a> {
-    pub(in crate::shutdown) fn new(config: &'a K3sConfig) -> Self {
-        Self { config }
+    pub(in crate::shutdown) fn new(config: &'a K3sConfig, place: Place) -> Self {
+        Self { config, place }
     }
 
     /// Stops it.
@@ -78,21 +80,21 @@ impl<'a> K3s<'a> {
         if !held && !start {
             return Ok(());
         }
-        let argv = match &self.config.start_command {
-            Some(argv) => argv.clone(),
+        let started = match &self.config.start_command {
+            Some(argv) => run_in(self.place, argv, ANSWER).await,
             // Without waiting, for a start may take as long as it likes.
             None => match self.units().as_slice() {
                 [] => return Ok(()),
-                units => systemctl(&["start", "--no-block"], units),
+                units => run(&systemctl(&["start", "--no-block"], units), ANSWER).await,
             },
         };
-        run(&argv, ANSWER).await.map_err(|error| chain(&error))
+        started.map_err(|error| chain(&error))
     }
 
     /// Stops it; whether it ran.
     async fn try_stop(&self, limit: Duration) -> Result<bool, ChildError> {
         if let Some(argv) = &self.config.stop_command {
-            return run(argv, limit).await.map(|()| true);
+            return run_in(self.place, argv, limit).await.map(|()| true);
         }
         let mut running = Vec::new();
         for unit in self.units() {
@@ -127,6 +129,11 @@ fn systemctl(verb: &[&str], units: &[&str]) -> Vec<String> {
     std::iter::once(&"systemctl").chain(verb).chain(units).map(|word| (*word).to_owned()).collect()
 }
 
+/// Asks systemd itself, for which no sandbox is in the way.
 async fn run(argv: &[String], limit: Duration) -> Result<(), ChildError> {
-    child::run(Job { argv, environment: &[], stands: false }, limit).await.map(drop)
+    run_in(Place::Here, argv, limit).await
+}
+
+async fn run_in(place: Place, argv: &[String], limit: Duration) -> Result<(), ChildError> {
+    child::run(Job { argv, environment: &[], stands: false, place }, limit).await.map(drop)
 }

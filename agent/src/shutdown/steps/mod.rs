@@ -17,10 +17,12 @@ use rackhaven_proto::model::{StepKind, StepOutcome};
 pub use backups::{NoBackups, RunningBackups};
 pub(super) use hooks::{HookGate, News};
 pub(super) use k3s::K3s;
+pub use unmount::unmount_all;
 
 use super::event::StepJob;
 use crate::config::{K3sConfig, ShutdownConfig};
 use crate::host::PowerSwitch;
+use crate::host::linux::Place;
 
 /// What the steps need of the node.
 pub struct Setup {
@@ -32,6 +34,8 @@ pub struct Setup {
     pub power: Arc<dyn PowerSwitch>,
     /// Backups that may be running.
     pub backups: Arc<dyn RunningBackups>,
+    /// Where hooks and commands of the admin's run, and mounts are let go.
+    pub place: Place,
 }
 
 /// How a step ended, and why where it did not go well.
@@ -41,10 +45,10 @@ pub(super) type Ended = (StepOutcome, String);
 pub(super) async fn perform(job: StepJob, setup: Arc<Setup>, gate: HookGate) -> Ended {
     let limit = Duration::from_millis(job.limit_ms);
     match job.kind {
-        StepKind::StopK3s => K3s::new(&setup.k3s).stop(limit).await,
+        StepKind::StopK3s => K3s::new(&setup.k3s, setup.place).stop(limit).await,
         StepKind::StopBackups => backups::stop(&*setup.backups, job.drill).await,
-        StepKind::Hooks => hooks::run(&job, &setup.shutdown, gate).await,
-        StepKind::Unmount => unmount::run(job.drill, setup.shutdown.unmount_types.clone()).await,
+        StepKind::Hooks => hooks::run(&job, &setup.shutdown, setup.place, gate).await,
+        StepKind::Unmount => unmount::run(job.drill, setup.shutdown.unmount_types.clone(), setup.place, limit).await,
         StepKind::Sync => sync::run().await,
         StepKind::PowerOff => power_off::run(&*setup.power).await,
         // Asked of the controller by the core, which gives no job for it.
