@@ -12,11 +12,11 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-/// Where each shell looks for the completions of a program, and what it wants the file to be called.
-const SHELLS: [(Shell, &str, fn(&str) -> String); 3] = [
-    (Shell::Bash, "bash-completion/completions", |program| program.to_owned()),
-    (Shell::Zsh, "zsh/vendor-completions", |program| format!("_{program}")),
-    (Shell::Fish, "fish/vendor_completions.d", |program| format!("{program}.fish")),
+/// Where each shell looks for the completions of a program, and what it wants before and after its name.
+const SHELLS: [(Shell, &str, &str, &str); 3] = [
+    (Shell::Bash, "bash-completion/completions", "", ""),
+    (Shell::Zsh, "zsh/vendor-completions", "_", ""),
+    (Shell::Fish, "fish/vendor_completions.d", "", ".fish"),
 ];
 
 fn main() -> ExitCode {
@@ -35,14 +35,17 @@ fn main() -> ExitCode {
 
 /// Everything, for each program: daemons have their pages in section 8, what users call in section 1.
 fn write_all(folder: &Path) -> anyhow::Result<()> {
-    let programs =
-        [(rackhaven_agent::cli::command(), "8"), (rackhaven_controller::cli::command(), "8"), (rackhaven_ctl::command(), "1")];
+    let programs = [
+        (rackhaven_agent::cli::command(), "8"),
+        (rackhaven_controller::cli::command(), "8"),
+        (rackhaven_ctl::command(), "1"),
+    ];
     for (command, section) in programs {
         let name = command.get_name().to_owned();
-        for (shell, below, called) in SHELLS {
+        for (shell, below, before, after) in SHELLS {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command.clone(), &name, &mut script);
-            write(&folder.join(below), &called(&name), &script)?;
+            write(&folder.join(below), &format!("{before}{name}{after}"), &script)?;
         }
         // Otherwise there would be a page for `help` and each command below it, too.
         let mut command = command.disable_help_subcommand(true);
