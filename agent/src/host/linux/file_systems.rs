@@ -66,6 +66,8 @@ impl FileSystems {
     pub(super) fn discover(&mut self) {
         // Memory of its own: the table may be far longer than what is read for each sample.
         self.chosen = self.table.read(&mut Buffer::new()).map(choose).unwrap_or_default();
+        // Containers get single files mounted from the machine's disk, such as /etc/hosts.
+        self.chosen.retain(|fs| fs.path.is_dir());
     }
 
     /// Asks each file system.
