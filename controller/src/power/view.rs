@@ -7,7 +7,7 @@ use super::Shared;
 use super::config::PowerConfig;
 use super::core::state::{Direction, Phase};
 use super::core::supply::{Feed, RackSupply, UpsTrack};
-use super::core::{Context, Core};
+use super::core::{Context, Core, Wait};
 use super::policy::{Need, Policy, Shed, Stage, Wake};
 use crate::store::TimelineRow;
 
@@ -143,6 +143,7 @@ fn warnings(shared: &Shared, config: &PowerConfig, context: &Context<'_>) -> Vec
     if config.upses.is_empty() {
         return warnings;
     }
+    warnings.extend(shared.core.waits_for(context).map(waits));
     let unread = state.upses.iter().any(|ups| ups.feed == Feed::Unknown);
     if unread && config.witnesses.is_empty() {
         warnings
@@ -172,6 +173,19 @@ fn warnings(shared: &Shared, config: &PowerConfig, context: &Context<'_>) -> Vec
         warnings.push(format!("{names}: shed early, and then back only by a power cycle or by hand"));
     }
     warnings
+}
+
+/// Why nobody is woken yet.
+fn waits(wait: Wait) -> String {
+    let (what, left_ms) = match wait {
+        Wait::Stable { left_ms } => ("mains has been stable for a while".to_owned(), left_ms),
+        Wait::Known { left_ms } => ("a UPS can be read that tells of mains".to_owned(), left_ms),
+        Wait::Cut { left_ms } => ("the UPS has cut its load and brought it back".to_owned(), left_ms),
+        Wait::Charge { floor_percent, charge_percent, left_ms } => {
+            (format!("the battery is charged to {floor_percent:.0} % (now {charge_percent:.0} %)"), left_ms)
+        }
+    };
+    format!("nodes that are off are not woken before {what}, or {} s from now", left_ms.div_ceil(1000))
 }
 
 fn members_by(shared: &Shared, wake: Wake) -> Vec<&str> {

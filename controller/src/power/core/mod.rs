@@ -27,6 +27,7 @@ pub use event::{Action, Context, Event};
 pub use requests::{Aborted, Refused, Targets};
 use state::{Direction, Kind, Once, Outage, Phase, State, Track};
 use supply::UpsTrack;
+pub use up::Wait;
 
 use super::policy::Policy;
 

@@ -19,6 +19,35 @@ const LEFT_BEHIND_EVERY_MS: u64 = 60_000;
 /// So many wake-ups are sent at the first pace.
 const FIRST_WAKES: u32 = 12;
 
+/// What is waited for before nodes are woken, and for how long at most, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Wait {
+    /// Mains that stays.
+    Stable {
+        /// At most.
+        left_ms: u64,
+    },
+    /// A UPS that tells that there is mains.
+    Known {
+        /// At most.
+        left_ms: u64,
+    },
+    /// The UPS to have cut its load and brought it back.
+    Cut {
+        /// At most.
+        left_ms: u64,
+    },
+    /// A battery that could carry another outage.
+    Charge {
+        /// From which charge on.
+        floor_percent: f32,
+        /// The charge now.
+        charge_percent: f32,
+        /// At most.
+        left_ms: u64,
+    },
+}
+
 impl Core {
     pub(super) fn come_up(&mut self, context: &Context<'_>) {
         let Some(outage) = &self.state.outage else { return };
@@ -54,7 +83,7 @@ impl Core {
                 _ => {}
             }
         }
-        if self.may_wake(context) {
+        if self.waits_for(context).is_none() {
             self.wake_stages(context);
         }
     }
@@ -102,31 +131,40 @@ impl Core {
         }
     }
 
-    /// Whether the supply is good enough to survive another cut.
-    fn may_wake(&self, context: &Context<'_>) -> bool {
-        let Some(outage) = &self.state.outage else { return false };
-        if outage.kind != Kind::Mains {
-            return true;
+    /// What nodes that are off wait for before the first of them is woken: until the supply is good enough to survive
+    /// another cut. None if nothing is waited for, or nobody is to be woken.
+    pub fn waits_for(&self, context: &Context<'_>) -> Option<Wait> {
+        let outage = self.state.outage.as_ref().filter(|outage| outage.direction == Direction::Up)?;
+        let off = |track: &Track| !track.keep_off && matches!(track.phase, Phase::Off | Phase::Missing);
+        if outage.kind != Kind::Mains || !outage.nodes.values().any(off) {
+            return None;
         }
-        let Some(since_ms) = outage.relief_since_ms else { return false };
+        let Some(since_ms) = outage.relief_since_ms else {
+            return Some(Wait::Stable { left_ms: context.policy.mains_stable_ms });
+        };
         let known_ms = if self.state.supply == RackSupply::Mains { self.state.supply_since_ms } else { 0 };
         let stable_ms = context.now_ms.saturating_sub(since_ms.max(known_ms));
-        if stable_ms < context.policy.mains_stable_ms {
-            return false;
+        if let left_ms @ 1.. = context.policy.mains_stable_ms.saturating_sub(stable_ms) {
+            return Some(Wait::Stable { left_ms });
         }
+        let given_up = context.policy.restore_wait_ms.saturating_sub(stable_ms);
         if self.state.supply == RackSupply::Unknown && !outage.dark {
             // Nothing tells that there is mains, but that the rack still runs.
-            return stable_ms >= context.policy.restore_wait_ms;
+            return (given_up > 0).then_some(Wait::Known { left_ms: given_up });
         }
         if let Cut::Told { at_ms, delay_s } = outage.cut
-            && context.now_ms < cut_over_ms(at_ms, delay_s)
+            && let left_ms @ 1.. = cut_over_ms(at_ms, delay_s).saturating_sub(context.now_ms)
         {
             // Whoever is woken would lose its power at once.
-            return false;
+            return Some(Wait::Cut { left_ms });
         }
         let charge = self.state.upses.iter().filter_map(|ups| ups.last?.charge_percent).min_by(f32::total_cmp);
-        let charged = context.policy.restore_charge_percent.zip(charge).is_none_or(|(floor, charge)| charge >= floor);
-        charged || stable_ms >= context.policy.restore_wait_ms
+        match context.policy.restore_charge_percent.zip(charge) {
+            Some((floor_percent, charge_percent)) if charge_percent < floor_percent && given_up > 0 => {
+                Some(Wait::Charge { floor_percent, charge_percent, left_ms: given_up })
+            }
+            _ => None,
+        }
     }
 
     /// Wakes the last stage that went, then the one before.

@@ -14,6 +14,9 @@ const GONE: [&str; 2] = ["off", "missing"];
 pub(super) fn headline(report: &PowerReport) -> (Style, String) {
     let supply_for = spoken(report.supply_for_seconds as u64);
     match (report.phase, &report.outage) {
+        (Phase::Restoring, Some(outage)) if report.supply == Supply::Unknown => {
+            (Style::Bad, format!("SUPPLY UNKNOWN for {supply_for}, after an outage: {}", nodes(outage, true)))
+        }
         (Phase::Restoring, Some(outage)) => {
             (Style::Warn, format!("MAINS IS BACK for {supply_for}: {}", nodes(outage, true)))
         }
@@ -70,6 +73,7 @@ pub(super) fn brief(report: &PowerReport) -> (Style, String) {
     let (style, what) = match (report.phase, report.supply) {
         (Phase::ShuttingDown, Supply::Battery) => (Style::Bad, format!("SHUTTING DOWN · on battery {supply_for}")),
         (Phase::ShuttingDown, _) => (Style::Bad, "SHUTTING DOWN".to_owned()),
+        (Phase::Restoring, Supply::Unknown) => (Style::Bad, format!("SUPPLY UNKNOWN {supply_for}, after an outage")),
         (Phase::Restoring, _) => (Style::Warn, format!("MAINS IS BACK {supply_for}")),
         (_, Supply::Mains) => (Style::Good, "on mains".to_owned()),
         (Phase::OnBattery, Supply::Unknown) => {

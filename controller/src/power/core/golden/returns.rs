@@ -4,7 +4,7 @@ use rackhaven_proto::model::ProgressState;
 
 use super::{Rack, name, words};
 use crate::power::core::supply::Observation;
-use crate::power::core::{Event, state::Phase};
+use crate::power::core::{Event, Wait, state::Phase};
 use crate::power::policy::{Need, Policy, Wake};
 use crate::power::testing::{policy, roster};
 
@@ -66,7 +66,16 @@ fn who_comes_back_by_hand_is_waited_for_and_told() {
 fn the_charge_is_waited_for_or_half_an_hour() {
     let charge = |percent| Some(Observation { charge_percent: Some(percent), ..words("OL") });
     let mut rack = back(Rack::new(Wake::WakeOnLan));
-    rack.ups(charge(12.0)).until(1000).ups(charge(30.0)).did(&["100.0 wake nas", "100.0 node.waking nas"]);
+    let waits = |rack: &Rack| rack.core.waits_for(&rack.context());
+    rack.ups(charge(12.0));
+    assert!(matches!(waits(&rack), Some(Wait::Stable { .. })), "{:?}", waits(&rack));
+    rack.until(1000);
+    let Some(Wait::Charge { floor_percent: 30.0, charge_percent: 12.0, left_ms }) = waits(&rack) else {
+        panic!("{:?}", waits(&rack));
+    };
+    assert_eq!(left_ms, 1_805_000 - 100_000);
+    rack.ups(charge(30.0)).did(&["100.0 wake nas", "100.0 node.waking nas"]);
+    assert_eq!(waits(&rack), None);
     let mut rack = back(Rack::new(Wake::WakeOnLan));
     rack.ups(charge(12.0)).until(18_051).did(&["1805.0 wake nas", "1805.0 node.waking nas"]);
 }
