@@ -1,5 +1,6 @@
 //! The validated vocabulary. A value of these types is well-formed wherever it came from.
 
+pub mod backup;
 mod command;
 mod endpoint;
 mod event;
@@ -15,7 +16,7 @@ pub use endpoint::Endpoint;
 pub use event::{Event, EventId, Severity};
 pub use hello::{Ending, Hello, LastRun, NodeFacts, RunId};
 pub use label::{LabelKey, LabelValue, Labels};
-pub use name::{ClusterId, NodeName, UserName};
+pub use name::{ClusterId, JobName, NodeName, UserName};
 pub use power::{
     AlonePlan, MacAddress, OrderId, PowerNotice, ProgressState, ShutdownOrder, ShutdownProgress, Step, StepKind,
     StepOutcome, StepResult, Steps, StopReport, Supply,

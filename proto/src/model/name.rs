@@ -87,6 +87,11 @@ dns_label_type! {
     ClusterId, "cluster id"
 }
 
+dns_label_type! {
+    /// A backup job's name: a DNS label, unique on its node.
+    JobName, "job name"
+}
+
 impl ClusterId {
     /// The one name that the controller's certificate carries and clients verify, whatever address they dial.
     pub fn server_name(&self) -> String {
