@@ -21,7 +21,7 @@ use crate::service;
 use crate::shutdown::{Ends, Event, NoBackups, Setup, Shutdown, ToShutdown};
 use crate::state::{Began, Journal, Spool, StateFolder, begin_run, end_run};
 use crate::trust::BoardTrust;
-use crate::waiting::until_joined;
+use crate::waiting::{Joined, until_joined};
 
 /// How often systemd is asked for failed units.
 const UNITS_EVERY: Duration = Duration::from_secs(60);
@@ -64,7 +64,9 @@ fn setup(config: &Config) -> Arc<Setup> {
 /// When the node's identity is damaged, or a part cannot be started.
 pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let folder = StateFolder::open(&paths.state).with_context(|| format!("making {}", paths.state.display()))?;
-    let Some(credentials) = until_joined(&folder).await? else { return Ok(()) };
+    let Some(Joined { credentials, waited }) = until_joined(&folder).await? else { return Ok(()) };
+    // Written, perhaps, between the installation and the invitation.
+    let config = if waited { read_config(&paths.config)? } else { config };
     let clock: Arc<dyn Clock> = Arc::new(LinuxClock);
     let mut roots = Roots::default();
     roots.boot_id = paths.boot_id.clone().unwrap_or(roots.boot_id);

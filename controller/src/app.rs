@@ -30,7 +30,7 @@ use crate::power::config::PowerConfig;
 use crate::power::{self, Power};
 use crate::service;
 use crate::store::{History, Store, StoreError};
-use crate::waiting::until_initialised;
+use crate::waiting::{Found, until_initialised};
 
 /// How often liveness is looked at.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -72,7 +72,9 @@ fn read_boot_id(path: &Path) -> String {
 /// When a part cannot be started.
 pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let files = StateFiles::new(&paths.state);
-    let Some(cluster) = until_initialised(&files).await? else { return Ok(()) };
+    let Some(Found { cluster, waited }) = until_initialised(&files).await? else { return Ok(()) };
+    // Written, perhaps, between the installation and the initialisation.
+    let config = if waited { read_config(&paths.config)? } else { config };
     raise_file_limit();
     let clock = Arc::new(Clock::start());
     let (store, restored) = open_store(&paths.state)?;

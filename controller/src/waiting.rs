@@ -14,18 +14,26 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What is to be done, for whoever looks at the service.
 const ADVICE: &str = "no cluster yet: as root, run `rackhaven-controller init`";
 
+/// What these files hold.
+pub struct Found {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Whether it was waited for, and what was read before may have changed.
+    pub waited: bool,
+}
+
 /// The cluster that these files hold, once they hold one; none if the controller is to stop before.
 ///
 /// # Errors
 /// When they cannot be read or are damaged.
-pub async fn until_initialised(files: &StateFiles) -> anyhow::Result<Option<Cluster>> {
+pub async fn until_initialised(files: &StateFiles) -> anyhow::Result<Option<Found>> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     // There is nothing to reload yet.
     let _hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told = false;
+    let mut waited = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(None),
@@ -33,12 +41,12 @@ pub async fn until_initialised(files: &StateFiles) -> anyhow::Result<Option<Clus
             _ = look.tick() => {}
         }
         if let Some(cluster) = read_cluster(files)? {
-            return Ok(Some(cluster));
+            return Ok(Some(Found { cluster, waited }));
         }
-        if !told {
+        if !waited {
             tracing::warn!("{ADVICE}");
             let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(ADVICE)]);
-            told = true;
+            waited = true;
         }
         let _ = sd_notify::notify(&[NotifyState::Watchdog]);
     }

@@ -15,6 +15,8 @@ async fn a_service_waits_for_its_cluster_and_for_its_invitation_and_goes_on_by_i
     let told = of_controller.wait_for("READY=1").await.unwrap().join("\n") + &fleet.controller_log();
     assert!(told.contains("no cluster yet: as root, run `rackhaven-controller init`"), "{told}");
     let pid = fleet.controller().unwrap().pid();
+    // What is configured meanwhile counts.
+    fleet.settings.set("session.heartbeat_ms", 210);
     fleet.init().await.unwrap();
     of_controller.wait_for("STATUS=cluster home").await.unwrap();
     assert_eq!(fleet.controller().unwrap().pid(), pid);
@@ -32,6 +34,7 @@ async fn a_service_waits_for_its_cluster_and_for_its_invitation_and_goes_on_by_i
     assert_eq!(joined.code, Some(0), "{joined:?}");
     of_agent.wait_for("STATUS=node pi-1: connected").await.unwrap();
     fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+    assert!(pi.log().contains("session open heartbeat_ms=210"), "{}", pi.log());
 }
 
 #[tokio::test]

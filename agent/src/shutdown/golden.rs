@@ -120,6 +120,7 @@ fn events(sequence: &Sequence) -> Vec<(&'static str, u64, Event)> {
         ("drill d-2", order("d-2", true)),
         ("abort o-1", Event::Abort(id("o-1"))),
         ("abort a-1", Event::Abort(id("a-1"))),
+        ("abort local", Event::Abort(id("local-boot-1"))),
         ("drained o-1", drained("o-1", "")),
         ("not drained o-1", drained("o-1", "no room")),
         ("drained o-2", drained("o-2", "")),

@@ -107,6 +107,8 @@ impl Sequence {
             return false;
         };
         match run.phase {
+            // Who stops the machine is not to be told by a controller.
+            _ if run.origin == Origin::MachineStops => {}
             Phase::Running => self.undo(now_ms, "aborted"),
             // Between two attempts nothing takes the machine down.
             Phase::PoweringOff if run.failed && run.current.is_none() => self.undo(now_ms, "aborted"),
@@ -148,9 +150,10 @@ impl Sequence {
         };
         let boot: String =
             self.record.boot_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(48).collect();
-        let (Ok(steps), Ok(id)) =
-            (Steps::try_from(SHARES.iter().map(share).collect::<Vec<_>>()), format!("local-{boot}").parse())
-        else {
+        let (Ok(steps), Ok(id)) = (
+            Steps::try_from(SHARES.iter().map(share).collect::<Vec<_>>()),
+            format!("{}{boot}", OrderId::LOCAL).parse(),
+        ) else {
             return;
         };
         let order = ShutdownOrder { id, steps, drill: false, reason: "the machine is being stopped".to_owned() };

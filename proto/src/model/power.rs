@@ -136,6 +136,14 @@ pub struct StepResult {
 pub struct OrderId(Box<str>);
 
 impl OrderId {
+    /// With this begin ids that no controller gave: somebody stops the machine, and its agent makes the best of it.
+    pub const LOCAL: &str = "local-";
+
+    /// Whether no controller gave it.
+    pub fn is_local(&self) -> bool {
+        self.0.starts_with(Self::LOCAL)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -132,7 +132,8 @@ impl Core {
     /// A node is at an order of an outage that is over: it must not go on with it, and is brought back if it does.
     fn stray(&mut self, context: &Context<'_>, node: &NodeName, progress: &ShutdownProgress) {
         let open = matches!(progress.state, ProgressState::Running | ProgressState::Failed) || leaves(progress);
-        if !open || progress.order_id.as_str().starts_with(Kind::Manual.as_str()) {
+        let id = &progress.order_id;
+        if !open || id.is_local() || id.as_str().starts_with(Kind::Manual.as_str()) {
             return;
         }
         // It answers an abort with how far it is, which may be the same.

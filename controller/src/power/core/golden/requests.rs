@@ -1,10 +1,10 @@
 //! What people ask, and how it meets an outage.
 
-use rackhaven_proto::model::ProgressState;
+use rackhaven_proto::model::{OrderId, ProgressState};
 
-use super::{Rack, name, words};
+use super::{Rack, name, progress, words};
 use crate::power::core::supply::{Cause, Observation};
-use crate::power::core::{Refused, Targets};
+use crate::power::core::{Event, Refused, Targets};
 use crate::power::policy::{Shed, Wake};
 
 impl Rack {
@@ -254,4 +254,15 @@ fn after_the_cut_was_told_it_is_too_late() {
     rack.until(10).ups(Some(Observation { charge_percent: Some(5.0), ..words("OB LB") }));
     rack.goes("pi-1").goes("pi-2").goes("nas");
     assert_eq!(rack.abort(), Err(Refused::TooLate));
+}
+
+#[test]
+fn a_machine_that_somebody_stops_at_it_is_not_told_to_stay() {
+    let mut rack = Rack::new(Wake::WakeOnLan);
+    let local = format!("{}boot-1", OrderId::LOCAL);
+    for (order_id, told) in [(local.as_str(), &[][..]), ("mains-9-9", &["0.0 abort pi-1"][..])] {
+        let progress = progress(order_id, ProgressState::Running);
+        rack.tell([Event::Progress { node: name("pi-1"), progress }]);
+        rack.did(told);
+    }
 }
