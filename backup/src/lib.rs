@@ -1,0 +1,7 @@
+//! The backup engine: saves a node's files and gives them back. One process makes one run.
+
+pub mod cli;
+pub mod clock;
+pub mod entry;
+pub mod outcome;
+pub mod progress;
