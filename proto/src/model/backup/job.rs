@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Repository;
+use super::{Repository, Schedule};
 
 /// How a job's archives are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub struct Job {
     pub repository: Repository,
     /// What must be a mount point for the repository to be there.
     pub requires_mount: Option<PathBuf>,
-    /// When it runs by itself: a systemd calendar event or a cron line; none to run it by hand only.
-    pub schedule: Option<String>,
+    /// When it runs by itself; none for by hand only.
+    pub schedule: Option<Schedule>,
     /// Up to so long later, by chance, so that not all nodes begin at once, seconds.
     pub random_delay_s: u32,
     /// Whether a run that was missed, because the node was off, is made up for.
@@ -63,7 +63,7 @@ pub struct Job {
     /// What becomes of it while the rack is on battery.
     pub on_battery: OnBattery,
     /// When archives are read back: as `schedule`; none for by hand only.
-    pub verify_schedule: Option<String>,
+    pub verify_schedule: Option<Schedule>,
     /// How much of the data is read back then, percent.
     pub verify_percent: u8,
 }

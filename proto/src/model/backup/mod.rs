@@ -3,7 +3,9 @@
 mod job;
 mod raw;
 mod repository;
+mod schedule;
 
 pub use job::{BackupEngine, Hooks, Job, Keep, Limits, OnBattery, Selection};
 pub use raw::RawJob;
 pub use repository::{Remote, Repository};
+pub use schedule::{Civil, Schedule};

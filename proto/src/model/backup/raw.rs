@@ -2,7 +2,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{BackupEngine, Hooks, Job, Keep, Limits, OnBattery, Repository, Selection};
+use super::{BackupEngine, Hooks, Job, Keep, Limits, OnBattery, Repository, Schedule, Selection};
 use crate::model::{Invalid, plain_text};
 
 /// Most sources, patterns, markers, hooks or recipients of one job.
@@ -132,9 +132,6 @@ impl TryFrom<RawJob> for Job {
         if let Some(bad) = raw.encrypt_to.iter().find(|recipient| !recipient.starts_with("age1")) {
             return Err(Invalid::new("encrypt_to", format!("{bad:?} is no age recipient; those begin with age1")));
         }
-        for (key, schedule) in [("schedule", &raw.schedule), ("verify.schedule", &raw.verify.schedule)] {
-            texts(key, schedule.as_slice())?;
-        }
         let markers = raw.exclude_if_present.unwrap_or_else(|| vec![".nobackup".to_owned()]);
         texts("exclude", &raw.exclude)?;
         texts("exclude_if_present", &markers)?;
@@ -152,7 +149,7 @@ impl TryFrom<RawJob> for Job {
             },
             repository,
             requires_mount: raw.requires_mount,
-            schedule: raw.schedule,
+            schedule: schedule("schedule", raw.schedule)?,
             random_delay_s: within("random_delay_seconds", raw.random_delay_seconds, 0, 0, 86_400)?,
             catch_up: raw.catch_up.unwrap_or(true),
             full_every: within("full_every", raw.full_every, 10, 0, 10_000)?,
@@ -162,7 +159,7 @@ impl TryFrom<RawJob> for Job {
             hooks: raw.hooks.try_into()?,
             limits: raw.limits.try_into()?,
             on_battery: raw.on_battery.unwrap_or(OnBattery::Wait),
-            verify_schedule: raw.verify.schedule,
+            verify_schedule: schedule("verify.schedule", raw.verify.schedule)?,
             verify_percent: within("verify.percent", raw.verify.percent, 5, 1, 100)?,
         })
     }
@@ -218,6 +215,11 @@ fn within<T: PartialOrd + std::fmt::Display>(
         return Err(Invalid::new(key, format!("{value} is not between {min} and {max}")));
     }
     Ok(value)
+}
+
+fn schedule(key: &str, given: Option<String>) -> Result<Option<Schedule>, Invalid> {
+    let parsed = given.map(|text| text.parse::<Schedule>()).transpose();
+    parsed.map_err(|invalid| Invalid::new(key, invalid.reason))
 }
 
 fn counted<T>(key: &str, list: &[T]) -> Result<(), Invalid> {
