@@ -5,3 +5,5 @@ pub mod clock;
 pub mod entry;
 pub mod outcome;
 pub mod progress;
+pub mod repository;
+pub mod retention;
