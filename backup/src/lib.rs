@@ -7,3 +7,4 @@ pub mod outcome;
 pub mod progress;
 pub mod repository;
 pub mod retention;
+pub mod walk;
