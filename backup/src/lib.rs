@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod entry;
+pub mod manifest;
 pub mod outcome;
 pub mod progress;
 pub mod repository;

@@ -20,7 +20,7 @@ use crate::outcome::{ProblemKind, Problems};
 use levels::Levels;
 use names::Names;
 pub use open::{entry_of, open_dir, open_file};
-pub(crate) use rules::is_below;
+pub use rules::is_below;
 pub use rules::{BadPattern, Rules};
 
 /// The longest path that is saved, bytes. The kernel's own limit is that of one call, not that of a tree.
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
                 self.levels.enter(Arc::new(dir), (0, 0), entry.dev, self.path.len(), Names::one(&name));
             }
             Err(error) => {
-                self.problems.add(root, ProblemKind::Unreadable, format_args!("opening this source: {error}"))
+                self.problems.add(root, ProblemKind::Unreadable, format_args!("opening this source: {error}"));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Iterator for Walk<'_> {
             };
             if let Some(name) = level.names.next() {
                 let name = name.to_owned();
-                let (parent, device) = (Arc::clone(&level.dir), level.device);
+                let (parent, device) = (Arc::clone(level.dir), level.device);
                 self.path.truncate(level.path_len);
                 if let Some(visit) = self.visit(parent, name, device) {
                     return Some(visit);

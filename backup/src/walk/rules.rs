@@ -118,7 +118,7 @@ fn normalised(path: &Path) -> Vec<u8> {
 }
 
 /// Whether `path` is in the folder `above` or below.
-pub(crate) fn is_below(path: &[u8], above: &[u8]) -> bool {
+pub fn is_below(path: &[u8], above: &[u8]) -> bool {
     let rest = path.strip_prefix(above.strip_suffix(b"/").unwrap_or(above));
     rest.is_some_and(|rest| rest.first() == Some(&b'/') && rest.len() > 1)
 }
