@@ -8,4 +8,5 @@ pub mod outcome;
 pub mod progress;
 pub mod repository;
 pub mod retention;
+pub mod tar;
 pub mod walk;

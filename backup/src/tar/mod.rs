@@ -1,0 +1,1 @@
+//! Archives that plain tar and zstd open.
