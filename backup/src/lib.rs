@@ -1,5 +1,6 @@
 //! The backup engine: saves a node's files and gives them back. One process makes one run.
 
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod entry;
@@ -8,5 +9,6 @@ pub mod outcome;
 pub mod progress;
 pub mod repository;
 pub mod retention;
+pub mod stop;
 pub mod tar;
 pub mod walk;

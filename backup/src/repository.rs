@@ -5,6 +5,7 @@
 //! or nothing is written at all.
 
 pub mod archive;
+mod leftovers;
 pub mod local;
 mod lock;
 mod marker;
@@ -25,6 +26,8 @@ pub const PARTIAL: &str = ".partial";
 pub const REMOVING: &str = ".removing";
 /// What is known of an archive stands beside it, in a file of its name with this at the end.
 pub const RECORD: &str = ".record.json";
+/// The manifest of a tree stands beside it, in a file of its name with this at the end.
+pub const MANIFEST: &str = ".manifest.zst";
 /// The longest record that is read, bytes.
 pub const MAX_RECORD_BYTES: u64 = 64 * 1024;
 

@@ -14,10 +14,9 @@ use rustix::io::Errno;
 
 use super::{FILE_MODE, Held, Local, read_small, sync_dir, write_small};
 use crate::repository::archive::{Found, form, in_order, next_sequence};
-use crate::repository::{Archive, PARTIAL, RECORD, REMOVING, Record, RepositoryError, Store, Stored, Upload};
+use crate::repository::leftovers::leftovers;
+use crate::repository::{Archive, MANIFEST, PARTIAL, RECORD, REMOVING, Record, RepositoryError, Store, Stored, Upload};
 
-/// What stands beside a tree.
-pub(crate) const MANIFEST: &str = ".manifest.zst";
 /// The deepest folder in a tree that is removed. Deeper ones than the kernel's longest path do not come about.
 const MAX_DEPTH: usize = 4096;
 
@@ -196,27 +195,9 @@ impl Held {
     fn clean(&self, leave_trees: bool) -> Result<(), RepositoryError> {
         self.check_there()?;
         let names = self.names()?;
-        for name in &names {
-            if let Some(archive) = name.strip_suffix(REMOVING) {
-                self.remove(archive)?;
-            }
-        }
-        for name in &names {
-            let unfinished = name.strip_suffix(PARTIAL).is_some_and(|of| {
-                let of_tree = form(of.strip_suffix(MANIFEST).unwrap_or(of)) == Some(crate::repository::Form::Tree);
-                !(leave_trees && of_tree)
-            });
-            let of_nothing = [MANIFEST, RECORD].iter().any(|beside| {
-                let Some(archive) = name.strip_suffix(beside).filter(|archive| form(archive).is_some()) else {
-                    return false;
-                };
-                let of_tree_left = leave_trees && *beside == MANIFEST && names.contains(&format!("{archive}{PARTIAL}"));
-                !of_tree_left && !names.iter().any(|name| name == archive)
-            });
-            if unfinished || of_nothing {
-                self.discard(name)?;
-            }
-        }
+        let found = leftovers(&names, leave_trees);
+        found.removals.iter().try_for_each(|archive| self.remove(archive))?;
+        found.rubbish.iter().try_for_each(|name| self.discard(name))?;
         sync_dir(&self.dir, &self.folder)
     }
 
