@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rackhaven_pki::{Authority, Identity, Subject};
-use rackhaven_proto::model::ClusterId;
+use rackhaven_proto::model::{ClusterId, Endpoint};
 use tokio::sync::Notify;
 
 use crate::access::{Caller, Directory};
@@ -24,6 +24,8 @@ pub struct Cluster {
     pub id: ClusterId,
     /// For people.
     pub name: String,
+    /// Where `init` was told that this controller is reached; what the configuration says counts more.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// The controller's parts, put together once by `app`.
@@ -67,6 +69,13 @@ impl Core {
     pub fn thresholds(&self) -> Thresholds {
         let session = self.config.load().session;
         Thresholds::new(session.heartbeat_ms, session.suspect_after_missed, session.down_after_missed)
+    }
+
+    /// Where nodes and users reach this controller, best first, as far as anybody said.
+    pub fn endpoints(&self) -> Vec<String> {
+        let config = self.config.load();
+        let told = if config.endpoints.is_empty() { &self.cluster.endpoints } else { &config.endpoints };
+        told.iter().map(ToString::to_string).collect()
     }
 
     /// Keeps a completed minute until the next are stored. If the disk has refused them for long, the newest is dropped.

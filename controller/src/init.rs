@@ -63,7 +63,7 @@ const CLUSTER_KIND: &str = "cluster";
 pub async fn init(
     folder: &Path,
     name: &str,
-    endpoints: &[Endpoint],
+    endpoints: &Endpoints,
     lives: Lives,
     now_ms: i64,
 ) -> anyhow::Result<Cluster> {
@@ -80,12 +80,29 @@ pub async fn init(
     durable::replace(&files.ca_key(), ca_key.to_pem().as_bytes(), 0o600)?;
     durable::replace(&files.ca_certificate(), authority.certificate_pem().as_bytes(), 0o644)?;
     issue_server(&files, &authority, Validity { now_unix_s: now_s, life_s: lives.server_s })?;
-    let cluster = Cluster { id, name: name.to_owned() };
-    write_admin(&files, &authority, &cluster, endpoints, Validity { now_unix_s: now_s, life_s: lives.user_s }, now_ms)
-        .await?;
-    let text = format!("{}\n{name}\n", cluster.id);
+    let cluster = Cluster { id, name: name.to_owned(), endpoints: endpoints.told.clone() };
+    write_admin(
+        &files,
+        &authority,
+        &cluster,
+        &endpoints.admins,
+        Validity { now_unix_s: now_s, life_s: lives.user_s },
+        now_ms,
+    )
+    .await?;
+    let told = cluster.endpoints.iter().map(|endpoint| format!("{endpoint}\n"));
+    let text = format!("{}\n{name}\n{}", cluster.id, told.collect::<String>());
     durable::replace_checked(&files.cluster(), CLUSTER_KIND, 1, text.as_bytes(), 0o644)?;
     Ok(cluster)
+}
+
+/// Where a new controller is reached.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// As somebody said when it was made, for all who join later.
+    pub told: Vec<Endpoint>,
+    /// By the first admin's context.
+    pub admins: Vec<Endpoint>,
 }
 
 /// Lives of the first certificates, seconds.
@@ -106,7 +123,9 @@ pub fn read_cluster(files: &StateFiles) -> anyhow::Result<Option<Cluster>> {
     let text = String::from_utf8(bytes).with_context(|| format!("reading {}", files.cluster().display()))?;
     let mut lines = text.lines();
     let id = lines.next().unwrap_or_default().parse()?;
-    Ok(Some(Cluster { id, name: lines.next().unwrap_or_default().to_owned() }))
+    let name = lines.next().unwrap_or_default().to_owned();
+    let endpoints = lines.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(Some(Cluster { id, name, endpoints }))
 }
 
 /// Reads the CA.

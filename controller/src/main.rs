@@ -6,7 +6,7 @@ use clap::Parser;
 use rackhaven_controller::app::{Paths, read_config, run};
 use rackhaven_controller::cli::{Cli, Command};
 use rackhaven_controller::clock::Clock;
-use rackhaven_controller::init::{Lives, become_owner, init};
+use rackhaven_controller::init::{Endpoints, Lives, become_owner, init};
 use rackhaven_proto::daemon::start_logging;
 use rackhaven_proto::model::Endpoint;
 
@@ -28,7 +28,8 @@ fn start(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Init { paths, cluster_name, endpoints } => {
             let config = read_config(&paths.config)?;
-            let endpoints = first_given(endpoints, &config.endpoints)?;
+            let admins = first_given(&endpoints, &config.endpoints)?;
+            let endpoints = Endpoints { told: endpoints, admins };
             let lives = Lives { server_s: config.certificates.server_life_s, user_s: config.certificates.user_life_s };
             let now_ms = Clock::start().wall_ms();
             let cluster = runtime.block_on(init(&paths.state_dir, &cluster_name, &endpoints, lives, now_ms))?;
@@ -53,9 +54,9 @@ fn start(cli: Cli) -> anyhow::Result<()> {
 }
 
 /// The endpoints of the flags, or of the configuration, or this host.
-fn first_given(flags: Vec<Endpoint>, configured: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
+fn first_given(flags: &[Endpoint], configured: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
     if !flags.is_empty() {
-        return Ok(flags);
+        return Ok(flags.to_vec());
     }
     if !configured.is_empty() {
         return Ok(configured.to_vec());

@@ -201,3 +201,21 @@ async fn a_reflashed_card_comes_back_and_the_old_one_is_locked_out() {
     assert_eq!(shown["labels"]["rack"], "a");
     assert_ne!(shown["certificate_serial"], stolen.certificate().unwrap().serial);
 }
+
+#[tokio::test]
+async fn where_init_was_told_that_the_controller_is_goes_into_invitations() {
+    let mut fleet = Fleet::prepare().unwrap();
+    fleet.settings.set("endpoints", "[]");
+    fleet.init().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    let invited = fleet.ctl().ok("node invite --name pi-1").await.unwrap();
+    assert!(invited.contains(&format!("rackhaven-agent join {}", fleet.endpoint())), "{invited:?}");
+    // What is configured later counts more.
+    fleet.settings.set("endpoints", "['rack.lan:7443']");
+    fleet.reload_controller().unwrap();
+    wait_for("the new address", async || {
+        Ok(fleet.ctl().ok("node invite").await?.contains("rackhaven-agent join rack.lan:7443").then_some(()))
+    })
+    .await
+    .unwrap();
+}

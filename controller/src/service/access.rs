@@ -69,7 +69,7 @@ impl Access for AccessService {
         Ok(Response::new(v1::UserInvitation {
             token: token.reveal(),
             ends_unix_ms: ends_ms,
-            endpoints: self.core.config.load().endpoints.iter().map(ToString::to_string).collect(),
+            endpoints: self.core.endpoints(),
         }))
     }
 

@@ -79,7 +79,7 @@ impl EnrolmentService {
             cluster_id: self.core.cluster.id.to_string(),
             cluster_name: self.core.cluster.name.clone(),
             name: subject.name().to_owned(),
-            endpoints: self.core.config.load().endpoints.iter().map(ToString::to_string).collect(),
+            endpoints: self.core.endpoints(),
         })
     }
 

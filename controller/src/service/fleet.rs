@@ -51,7 +51,7 @@ impl FleetService {
         Ok(Response::new(v1::Invitation {
             token: token.reveal(),
             ends_unix_ms: ends_ms,
-            endpoints: self.core.config.load().endpoints.iter().map(ToString::to_string).collect(),
+            endpoints: self.core.endpoints(),
         }))
     }
 }

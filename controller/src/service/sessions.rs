@@ -171,7 +171,7 @@ pub fn settings(core: &Core) -> v1::Settings {
     v1::Settings {
         heartbeat_ms: config.session.heartbeat_ms,
         sample_ms: config.session.sample_ms,
-        endpoints: config.endpoints.iter().map(ToString::to_string).collect(),
+        endpoints: core.endpoints(),
     }
 }
 
@@ -353,14 +353,16 @@ impl Session {
             report.steps.iter().filter(|step| !matches!(step.outcome, StepOutcome::Done | StepOutcome::Skipped));
         let troubled: Vec<String> = troubled.map(|step| format!("{} {}", step.kind, step.outcome.as_str())).collect();
         let how = if report.clean { "clean" } else { "not clean" };
-        let why =
-            report.order_id.as_ref().map_or_else(|| "asked by its own system".to_owned(), |id| format!("order {id}"));
-        let mut message = format!(
-            "the last stop of {} was {how}: {why}, {} steps in {:.1} s",
-            self.name,
-            report.steps.len(),
-            total_ms as f64 / 1000.0
-        );
+        let why = match &report.order_id {
+            Some(id) => format!("order {id}, "),
+            None if report.clean || !report.steps.is_empty() => "asked by its own system, ".to_owned(),
+            None => "nobody had asked for it, ".to_owned(),
+        };
+        let steps = match report.steps.len() {
+            0 => "no steps".to_owned(),
+            count => format!("{count} steps in {:.1} s", total_ms as f64 / 1000.0),
+        };
+        let mut message = format!("the last stop of {} was {how}: {why}{steps}", self.name);
         if !troubled.is_empty() {
             message = format!("{message}; {}", troubled.join(", "));
         }

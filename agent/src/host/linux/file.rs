@@ -43,6 +43,15 @@ impl KernelFile {
         buffer.0.get(..length)
     }
 
+    /// The whole lines at the beginning of the file as it is now, as far as `into` holds them; none before it was read
+    /// for the first time.
+    pub(super) fn beginning<'a>(&self, into: &'a mut [u8]) -> Option<&'a [u8]> {
+        let length = self.opened.as_ref()?.read_at(into, 0).ok()?;
+        let read = into.get(..length)?;
+        let end = read.iter().rposition(|byte| *byte == b'\n')?;
+        read.get(..=end)
+    }
+
     /// The descriptor, once the file was read.
     pub(super) fn opened(&self) -> Option<BorrowedFd<'_>> {
         self.opened.as_ref().map(AsFd::as_fd)

@@ -12,6 +12,9 @@ use crate::host::sys;
 /// Most file systems that are reported.
 const MAX_FILE_SYSTEMS: usize = 64;
 
+/// How much of the table is read for each sample, bytes: enough for the root, which stands near its beginning.
+const GLANCE_BYTES: usize = 4096;
+
 /// Types that keep data on a disk of this node. A list of what counts rather than of what does not: it needs no word on
 /// the dozens of pseudo file systems, and leaves out images that are full by nature (squashfs, iso9660).
 ///
@@ -70,10 +73,24 @@ impl FileSystems {
         self.chosen.retain(|fs| fs.path.is_dir());
     }
 
+    /// A file system that turns read-only changes no mount, so that nobody is told; the root is looked after each time.
+    fn glance(&mut self) {
+        let mut beginning = [0; GLANCE_BYTES];
+        let Some(lines) = self.table.beginning(&mut beginning) else { return };
+        for mount in mounts(lines) {
+            let known = self.chosen.iter_mut().find(|fs| fs.path.as_os_str().as_bytes() == &*mount.mount_point);
+            if let Some(known) = known.filter(|known| *known.source == *mount.source) {
+                known.read_only = mount.read_only;
+            }
+        }
+    }
+
     /// Asks each file system.
     pub(super) fn measure(&mut self) -> Vec<v1::FileSystem> {
         if self.table.opened().is_some_and(sys::mounts_changed) {
             self.discover();
+        } else {
+            self.glance();
         }
         self.chosen.iter().filter_map(Chosen::measure).collect()
     }
@@ -221,6 +238,24 @@ mod tests {
         assert_eq!(plain(&long), []);
         let many: String = (0..100).map(|n| format!("/dev/s{n} /m{n} ext4 rw\n")).collect();
         assert_eq!(plain(&many).len(), 64);
+    }
+
+    #[test]
+    fn a_root_that_turns_read_only_is_seen_at_the_next_glance() {
+        let proc = tempfile::tempdir().unwrap();
+        std::fs::create_dir(proc.path().join("self")).unwrap();
+        let write = |options: &str| {
+            let table = table(&format!("/dev/mmcblk0p2 / ext4 {options}\n"));
+            std::fs::write(proc.path().join("self/mountinfo"), table).unwrap();
+        };
+        write("rw");
+        let mut file_systems = FileSystems::new(proc.path());
+        file_systems.discover();
+        assert!(!file_systems.measure()[0].read_only);
+        for options in ["ro", "rw,emergency_ro"] {
+            write(options);
+            assert!(file_systems.measure()[0].read_only, "{options}");
+        }
     }
 
     #[test]
