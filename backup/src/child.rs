@@ -172,12 +172,10 @@ pub fn run(
         // Without its process the pipes end; the threads do too.
         drop(running);
         let ended = ended?;
-        let output = loop {
-            match output.recv_timeout(GRACE) {
-                Ok(output) => break output?,
-                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(RecvTimeoutError::Disconnected) => break Vec::new(),
-            }
+        let output = match output.recv_timeout(GRACE) {
+            Ok(output) => output?,
+            Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(RecvTimeoutError::Disconnected) => Vec::new(),
         };
         if output.len() > limit_bytes {
             return Err(io::Error::other(format!("it says more than {limit_bytes} bytes")));

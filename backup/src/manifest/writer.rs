@@ -74,6 +74,19 @@ impl<W: Write> Writer<W> {
         if self.block.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
     }
 
+    /// Writes what is held back: all items so far can be read from what is written then.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn checkpoint(&mut self) -> io::Result<()> {
+        if self.block.is_empty() { Ok(()) } else { self.close_block() }
+    }
+
+    /// Where it is written to.
+    pub fn out_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     fn close_block(&mut self) -> io::Result<()> {
         let compressed = self.compressor.compress(&self.block)?;
         self.block.clear();

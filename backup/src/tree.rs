@@ -1,0 +1,18 @@
+//! Trees that can be browsed: each run makes a new one, in which what did not change is the same file as in the one
+//! before, by hard links. Nothing in an earlier tree is ever written to.
+
+mod assemble;
+mod attributes;
+mod content;
+mod copy;
+mod earlier;
+mod folders;
+mod job;
+mod journal;
+mod pipeline;
+mod place;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use snapshot::{Made, Snapshot, TreeError, make};
