@@ -98,7 +98,7 @@ impl<'a> Assembler<'a> {
                     }
                 }
                 Err(error) => {
-                    self.problems.add(&folder.path, ProblemKind::Unreadable, format_args!("finding it again: {error}"))
+                    self.problems.add(&folder.path, ProblemKind::Unreadable, format_args!("finding it again: {error}"));
                 }
             }
         }

@@ -3,7 +3,7 @@
 /// What is looked at as a whole, bytes. Such a piece that is all zero counts as a hole, whether or not the file system
 /// keeps it as one.
 const PIECE_BYTES: u64 = 64 * 1024;
-const ZEROS: [u8; PIECE_BYTES as usize] = [0; PIECE_BYTES as usize];
+static ZEROS: [u8; PIECE_BYTES as usize] = [0; PIECE_BYTES as usize];
 
 /// Hashes content that comes in order, with holes. For a file without long runs of zeros it is plain BLAKE3; otherwise
 /// BLAKE3 of where those are, and of what is between them. So it does not depend on where a file system keeps holes, and
