@@ -2,19 +2,21 @@
 # shellcheck disable=SC2154 # Shared with tests/lab/run.
 # Part of tests/lab/run: the root file system that boards start from, and the packages.
 
+base_suite=bookworm
 base_packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,iproute2,nut-server,nut-client,rsync,procps
 
 # Makes it once for an architecture; it is in base_ARCHITECTURE.
 make_base() {
   local arch=$1 key folder
-  key=$(cat "$root"/tests/lab/run.d/{base.sh,customise} | sha256sum | cut -c-12)
+  key=$(sha256sum <<<"$base_suite $base_packages" | cut -c-12)
   folder=$root/target/lab/base-$arch-$key
   if [[ ! -d $folder ]]; then
     say "making the root file system of the boards, $arch"
-    rm -rf --one-file-system "$root/target/lab/base-$arch"-*
     mkdir -p "$root/target/lab"
-    mmdebstrap --quiet --variant=minbase --architectures="$arch" --include="$base_packages" \
-      --customize-hook="$root/tests/lab/run.d/customise" bookworm "$folder.new" || return
+    rm -rf --one-file-system "$root/target/lab/base-$arch"-*
+    # What it mounts on its way is gone with its namespace, whatever ends it.
+    apart mmdebstrap --quiet --variant=minbase --architectures="$arch" --include="$base_packages" "$base_suite" \
+      "$folder.new" || return
     mv "$folder.new" "$folder"
   fi
   declare -gx "base_$arch=$folder"

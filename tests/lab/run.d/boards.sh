@@ -23,8 +23,7 @@ make_board() {
     mkdir "$name/disk/upper" "$name/disk/work"
     mount -t overlay overlay -o "lowerdir=$base,upperdir=$name/disk/upper,workdir=$name/disk/work" "$name/root"
   fi
-  printf '%s\n' "$name" >"$name/root/etc/hostname"
-  tr -d - </proc/sys/kernel/random/uuid >"$name/root/etc/machine-id"
+  furnish "$name" "$name/root"
   ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$name/root/etc/ssh/ssh_host_ed25519_key"
   [[ ! -e hosts ]] || cp hosts "$name/root/etc/hosts"
   plug "$name" "$number"
@@ -32,6 +31,27 @@ make_board() {
   mkfifo "$name/power"
   echo off >"$name/state"
   "$parts/board" "$name" "$group/$name" </dev/null >>"$name/console" 2>&1 &
+}
+
+# What a board has otherwise than a fresh Debian.
+furnish() {
+  local name=$1 etc=$2/etc daemon
+  printf '%s\n' "$name" >"$etc/hostname"
+  tr -d - </proc/sys/kernel/random/uuid >"$etc/machine-id"
+  rm -f "$etc"/ssh/ssh_host_* "$etc/resolv.conf"
+  # Journals outlive a power cut, and drop nothing.
+  mkdir -p "$2/var/log/journal" "$etc/systemd/journald.conf.d"
+  printf '[Journal]\nStorage=persistent\nSystemMaxUse=16M\nRateLimitBurst=0\n' >"$etc/systemd/journald.conf.d/lab.conf"
+  # Of NUT nothing runs unless a board is given a UPS; nothing is fetched or checked while somebody measures.
+  systemctl --root "$2" --quiet disable nut-server.service nut-driver-enumerator.service nut-driver-enumerator.path \
+    nut-driver.target nut.target
+  systemctl --root "$2" --quiet mask nut-monitor.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+    e2scrub_reap.service
+  # The id of a container's boot is a file mounted into /proc, which a service with a /proc of its own does not see.
+  for daemon in agent controller stop-record; do
+    mkdir -p "$etc/systemd/system/rackhaven-$daemon.service.d"
+    printf '[Service]\nProtectProc=default\n' >"$etc/systemd/system/rackhaven-$daemon.service.d/lab.conf"
+  done
 }
 
 switch_on() { echo on >"$1/power"; }

@@ -15,6 +15,8 @@ wait_until() {
 # Says what is wrong, with the last words of all boards, and ends the rack.
 fail() {
   local name
+  # Where several boards fail at once, the first speaks for all.
+  mkdir failed 2>/dev/null || exit 1
   {
     for name in "${rack[@]:-trial}"; do
       printf '\n--- %s, which is %s\n' "$name" "$(cat "$name/state" 2>/dev/null)"

@@ -18,7 +18,7 @@ story_enrol() {
 install_controller() {
   install master "$(deb rackhaven-controller old "$native")"
   install master "$(deb rackhaven-ctl old "$native")"
-  waits master rackhaven-controller init
+  waits master rackhaven-controller "rackhaven-controller init"
   configure_controller
   on master rackhaven-controller init --cluster-name lab --endpoint rack.lan:7443 --endpoint "$network.10:7443" \
     >>master/init.log 2>&1 || fail "init: $(<master/init.log)"
@@ -28,12 +28,12 @@ install_controller() {
 
 # Before it is told what to do, a daemon waits: it has not failed, and systemctl status says what to do.
 waits() {
-  local board=$1 daemon=$2 word=$3 state said
+  local board=$1 daemon=$2 words=$3 state said
   state=$(unit "$board" "$daemon" ActiveState)
-  [[ $state == @(active|activating|inactive) ]] || fail "$daemon on $board is $state before it has anything to do"
+  [[ $state == active ]] || fail "$daemon on $board is $state before it has anything to do"
   says_what_to_do() {
     said=$(on "$board" systemctl status --no-pager --full "$daemon") || true
-    [[ $said == *"$daemon $word"* ]]
+    [[ $said == *"Status: "*"$words"* ]]
   }
   wait_until 10 says_what_to_do || fail "systemctl status of $daemon on $board does not say what to do: $said"
 }
@@ -43,7 +43,7 @@ enrol() {
   begun=$(now_ms)
   install "$name" "$(deb rackhaven-agent old "${arch[$name]}")"
   echo $(($(now_ms) - begun)) >"$name/installed-ms"
-  waits "$name" rackhaven-agent join
+  waits "$name" rackhaven-agent "ctl node invite"
   [[ $name == pi-* ]] || role=$name
   command=$(ctl node invite --name "$name" --label "role=$role" 2>>"$name/apt.log") || fail "no invitation for $name"
   # As it was printed.
