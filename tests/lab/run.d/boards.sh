@@ -47,10 +47,12 @@ furnish() {
     nut-driver.target nut.target
   systemctl --root "$2" --quiet mask nut-monitor.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
     e2scrub_reap.service
-  # The id of a container's boot is a file mounted into /proc, which a service with a /proc of its own does not see.
+  # The id of a container's boot is a file mounted into /proc, which is not in the /proc that a service in a sandbox gets.
+  echo 'C /run/boot-id - - - - /proc/sys/kernel/random/boot_id' >"$etc/tmpfiles.d/lab.conf"
   for daemon in agent controller stop-record; do
     mkdir -p "$etc/systemd/system/rackhaven-$daemon.service.d"
-    printf '[Service]\nProtectProc=default\n' >"$etc/systemd/system/rackhaven-$daemon.service.d/lab.conf"
+    printf '[Service]\nBindReadOnlyPaths=-/run/boot-id:/proc/sys/kernel/random/boot_id\n' \
+      >"$etc/systemd/system/rackhaven-$daemon.service.d/lab.conf"
   done
 }
 

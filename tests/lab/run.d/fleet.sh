@@ -59,6 +59,8 @@ install() {
 
 ctl() { on master ctl "$@" </dev/null; }
 
+answers() { ctl whoami >/dev/null 2>&1; }
+
 # Whether the controller says of all these that they are in a state.
 all_are() {
   local wanted=$1 said name
@@ -88,8 +90,18 @@ last_run_is() {
   [[ $said == "$2" ]] || fail "$1 says that its last run ended $said, not $2"
 }
 
-# For the figures that a story takes from the controller: `ctl events`, one line each: seconds, node, kind, message.
-events() { ctl events -o json "$@" | jq -r '[.time, .node // "-", .kind, .severity, .message] | @tsv'; }
+# Where the controller's events have come to.
+position() { ctl events --limit 1 -o json | jq .position; }
+
+# What was told of a node since a position, a line each: time, severity, kind, message.
+told_of() {
+  ctl events --node "$1" -o json |
+    jq -r --argjson since "$2" 'select(.position > $since) | "\(.time) \(.severity) \(.kind) \(.message)"'
+}
+has_told() { told_of "$1" "$2" | grep -q " $3 "; }
+
+# When something was last told since, ms.
+told_at() { date -d "$(told_of "$1" "$2" | grep " $3 " | tail -n 1 | cut -d' ' -f1)" +%s%3N; }
 
 how_to_play() {
   cat <<TEXT

@@ -39,8 +39,9 @@ fail() {
   exit 1
 }
 
-# What was measured: the story, what, and how much.
+# What was measured: the story, what, and how much. What a story does by the way has no figures: quiet.
 figure() {
+  [[ -z ${quiet:-} ]] || return 0
   printf '%s|%s|%s\n' "$story" "$1" "$2" >>measured
   printf '    %s: %s\n' "$1" "$2"
 }

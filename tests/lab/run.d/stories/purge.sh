@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2317 # Shared with tests/lab/run.d/inside, or called by wait_until.
+# Part of tests/lab/run: what is left of the packages when they are purged.
+
+# What changes all the same, and why: regular expressions of paths.
+exceptions() {
+  cat <<'PATHS'
+debs|ups                            the lab's own
+root|tmp|var/tmp                    of whoever runs a command there
+var/log                             logs of apt and dpkg, the journal
+var/lib/(dpkg|apt)|var/cache/(apt|debconf|ldconfig)  what dpkg and apt know
+var/lib/systemd/(random-seed|timers|linger|catalog)  of systemd itself
+etc/(passwd|group|shadow|gshadow|subuid|subgid)-?    looked at below
+etc/\.pwd\.lock                     the lock of those
+PATHS
+}
+# The account rackhaven stays, as those of packages of Debian do: its number must not become somebody else's.
+accounts() { grep -v '^rackhaven:' "$1/root/etc/passwd" "$1/root/etc/group" | sort; }
+
+# Every file of a board as it is on its disk: path, type, mode, owner, size; of configuration the contents too.
+inventory() {
+  local others
+  others=$(exceptions | sed 's/ .*//' | paste -sd'|')
+  (
+    cd "$1/root" || exit
+    find . -xdev -regextype posix-extended -regex "\./($others)" -prune -o -type d -printf '%p %m %U:%G\n' -o \
+      -printf '%p %y %m %U:%G %s %l\n'
+    find etc -xdev -regextype posix-extended -regex "$others" -prune -o -type f -exec md5sum {} +
+  ) | sort
+  accounts "$1"
+}
+
+# A board that has had nothing of ours becomes a fleet of its own, and then has had enough.
+story_purge() {
+  local name=spare package left
+  make_board "$name" 99
+  echo "$network.99 $name" >>"$name/root/etc/hosts"
+  switch_on "$name"
+  wait_until 60 is_up "$name" || fail "$name has not booted"
+  inventory "$name" >before
+  for package in rackhaven-controller rackhaven-ctl rackhaven-agent; do
+    install "$name" "$(deb "$package" new "$native")"
+  done
+  on "$name" rackhaven-controller init --cluster-name spare --endpoint "$network.99:7443" >>"$name/apt.log" 2>&1 ||
+    fail "init on $name"
+  spare_answers() { on "$name" ctl whoami >/dev/null 2>&1; }
+  wait_until 20 spare_answers || fail "the controller of $name does not answer"
+  on "$name" sh -c "$(on "$name" ctl node invite 2>/dev/null)" >>"$name/apt.log" 2>&1 || fail "$name could not join itself: $(tail -n 3 "$name/apt.log")"
+  spare_up() { on "$name" ctl status -o json | jq -e '.nodes[0].state == "up"' >/dev/null; }
+  wait_until 20 spare_up || fail "$name is not up in its own fleet"
+  inventory "$name" >used
+
+  on "$name" apt-get remove --yes --quiet rackhaven-agent rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+    fail "removing: $(tail -n 5 "$name/apt.log")"
+  on "$name" test -e /var/lib/rackhaven/controller/ca.key -a -e /etc/rackhaven/agent.toml ||
+    fail "remove has taken state or configuration away"
+  on "$name" apt-get purge --yes --quiet rackhaven-agent rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+    fail "purging: $(tail -n 5 "$name/apt.log")"
+  inventory "$name" >after
+  left=$(diff before after) || fail "purge has left something: $left"
+  figure "paths that the packages and what they kept added; of these left after purge" \
+    "$(comm -13 before used | wc -l); 0"
+  pull "$name"
+}
