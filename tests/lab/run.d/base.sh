@@ -7,15 +7,16 @@ base_packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,iproute2,n
 
 # Makes it once for an architecture; it is in base_ARCHITECTURE.
 make_base() {
-  local arch=$1 key folder
+  local arch=$1 key folder through=()
   key=$(sha256sum <<<"$base_suite $base_packages" | cut -c-12)
   folder=$root/target/lab/base-$arch-$key
   if [[ ! -d $folder ]]; then
-    say "making the root file system of the boards, $arch"
+    say "making the root file system of the boards, $arch" >&2
     mkdir -p "$root/target/lab"
     rm -rf --one-file-system "$root/target/lab/base-$arch"-*
     # What it mounts on its way is gone with its namespace, whatever ends it.
-    apart mmdebstrap --quiet --variant=minbase --architectures="$arch" --include="$base_packages" "$base_suite" \
+    [[ $arch == "$native" ]] || through=("$parts/foreign")
+    apart "${through[@]}" mmdebstrap --quiet --variant=minbase --architectures="$arch" --include="$base_packages" "$base_suite" \
       "$folder.new" || return
     mv "$folder.new" "$folder"
   fi
@@ -24,13 +25,11 @@ make_base() {
 
 # Two versions of all packages, so that there is something to upgrade to.
 build_debs() {
-  local arch
   debs=$root/target/lab/debs
   rm -rf "$debs"
   mkdir -p "$debs"
   say "building the packages"
-  arch=amd64
-  if emulates_arm64; then arch=all; fi
-  "$root/packaging/build" --arch "$arch" --out "$debs"
-  "$root/packaging/build" --arch amd64 --version 99.0.0 --out "$debs"
+  "$root/packaging/build" --arch "$native" --out "$debs"
+  "$root/packaging/build" --arch "$native" --version 99.0.0 --out "$debs"
+  if emulates_arm64; then "$root/packaging/build" --arch arm64 --out "$debs" rackhaven-agent; fi
 }

@@ -47,24 +47,17 @@ leave_machine() {
   for each in "$group" "$memory_group" "/sys/fs/cgroup/systemd/${lab##*/}"; do
     [[ ! -d $each ]] || find "$each" -depth -type d -exec rmdir {} + || true
   done
-  if [[ -n ${binfmt_ours:-} ]]; then
-    mount -t binfmt_misc binfmt_misc "$lab/binfmt" && echo -1 >"$lab/binfmt/qemu-aarch64"
-    umount "$lab/binfmt"
-  fi
 }
 
-# Whether arm64 programs run here; sees to it where it can. Says in arm64_missing why not.
+# Whether arm64 programs can be run here. Says in arm64_missing why not.
 emulates_arm64() {
-  # shellcheck disable=SC2034 # tests/lab/run says it.
+  if [[ $native == arm64 ]]; then
+    arm64_missing='this machine is arm64 itself'
+    return 1
+  fi
   arm64_missing='qemu-user-static cannot be installed'
-  if [[ $(uname -m) == aarch64 ]]; then arm64_missing='this machine is arm64 itself'; return 1; fi
   "$root/packaging/install-missing" qemu-user-static arch-test || return
-  if arch-test arm64 >/dev/null 2>&1; then return; fi
   # shellcheck disable=SC2034 # tests/lab/run says it.
   arm64_missing='the kernel runs no foreign programs (binfmt_misc)'
-  mkdir -p "$lab/binfmt"
-  mount -t binfmt_misc binfmt_misc "$lab/binfmt" 2>/dev/null || return
-  if cat /usr/lib/binfmt.d/qemu-aarch64.conf >"$lab/binfmt/register"; then binfmt_ours=yes; fi 2>/dev/null
-  umount "$lab/binfmt"
-  [[ -n ${binfmt_ours:-} ]] && arch-test arm64 >/dev/null 2>&1
+  unshare --mount "$parts/foreign" arch-test arm64 >/dev/null 2>&1
 }

@@ -19,7 +19,7 @@ install_controller() {
   install master "$(deb rackhaven-controller old "$native")"
   install master "$(deb rackhaven-ctl old "$native")"
   waits master rackhaven-controller "rackhaven-controller init"
-  configure_controller; on master systemctl restart rackhaven-controller
+  configure_controller
   on master rackhaven-controller init --cluster-name lab --endpoint rack.lan:7443 --endpoint "$network.10:7443" \
     >>master/init.log 2>&1 || fail "init: $(<master/init.log)"
   wait_until 30 answers || fail "the controller does not answer after init"
