@@ -11,8 +11,14 @@ mod job;
 mod journal;
 mod pipeline;
 mod place;
+mod read;
+mod restore;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod verify;
 
+pub use read::ReadError;
+pub use restore::{Restore, Restored, restore};
 pub use snapshot::{Made, Snapshot, TreeError, make};
+pub use verify::{Check, Checked, verify};
