@@ -1,5 +1,6 @@
 //! The backup engine: saves a node's files and gives them back. One process makes one run.
 
+pub mod app;
 pub mod child;
 pub mod cli;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod pace;
 pub mod progress;
 pub mod repository;
 pub mod retention;
+pub mod signals;
 pub mod stop;
 pub mod tar;
 pub mod tree;

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::repository::Archive;
+
 /// Most problems that a result lists one by one; all are counted.
 pub const MAX_LISTED: usize = 1000;
 
@@ -185,6 +187,69 @@ pub struct RunResult {
     pub problem_counts: BTreeMap<ProblemKind, u64>,
     /// The first problems.
     pub problems: Vec<Problem>,
+    /// All archives of the job, oldest first, where the run came by them.
+    #[serde(default)]
+    pub archives: Option<Vec<ListedArchive>>,
+}
+
+/// What is said of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedArchive {
+    /// Its name in the repository.
+    pub name: String,
+    /// Whether it stands alone.
+    pub kind: ArchiveKind,
+    /// The archive that it builds on.
+    pub base: Option<String>,
+    /// When the repository received it, milliseconds since 1970-01-01 UTC.
+    pub received_unix_ms: i64,
+    /// How much of the repository it takes, bytes; for a tree, what its run stored.
+    pub stored_bytes: u64,
+    /// How many files, folders and others it holds; none when nobody knows.
+    pub entries: Option<u64>,
+    /// How its run ended; none when nobody knows.
+    pub outcome: Option<Outcome>,
+    /// When it was last read back, milliseconds since 1970-01-01 UTC.
+    pub verified_unix_ms: Option<i64>,
+    /// Whether it was as it should be then.
+    pub verified_good: Option<bool>,
+}
+
+impl fmt::Display for ListedArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {} bytes", self.name, self.stored_bytes)?;
+        if let Some(entries) = self.entries {
+            write!(f, "  {entries} entries")?;
+        }
+        if let Some(outcome) = self.outcome {
+            write!(f, "  {outcome}")?;
+        }
+        match self.verified_good {
+            None => Ok(()),
+            Some(true) => f.write_str("  verified"),
+            Some(false) => f.write_str("  damaged"),
+        }
+    }
+}
+
+/// What is said of archives.
+pub fn listed(archives: &[Archive]) -> Vec<ListedArchive> {
+    let one = |archive: &Archive| {
+        let record = archive.record.as_ref();
+        let verified = record.and_then(|record| record.verified.as_ref());
+        ListedArchive {
+            name: archive.name.clone(),
+            kind: archive.kind,
+            base: archive.base.clone(),
+            received_unix_ms: archive.received_unix_ms,
+            stored_bytes: archive.stored_bytes,
+            entries: record.map(|record| record.entries),
+            outcome: record.map(|record| record.outcome),
+            verified_unix_ms: verified.map(|verified| verified.unix_ms),
+            verified_good: verified.map(|verified| verified.good),
+        }
+    };
+    archives.iter().map(one).collect()
 }
 
 #[cfg(test)]

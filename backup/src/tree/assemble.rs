@@ -93,7 +93,7 @@ impl<'a> Assembler<'a> {
         while let Some((folder, attributes)) = self.filling.pop_if(|(folder, _)| !is_below(path, &folder.path)) {
             match self.folders.folder(&folder.path) {
                 Ok(fd) => {
-                    if let Some(lacking) = place::finish(&*fd, &folder, &attributes) {
+                    if let Some(lacking) = place::finish(&*fd, &folder, &attributes, None) {
                         self.problems.add(&folder.path, ProblemKind::Unreadable, lacking);
                     }
                 }

@@ -35,6 +35,8 @@ pub(super) struct Done {
 pub(super) struct Worker<'a> {
     pub(super) means: Means<'a>,
     pub(super) problems: &'a Problems,
+    /// Whose a new file in the tree is.
+    born_to: Option<(u32, u32)>,
     buffer: Vec<u8>,
 }
 
@@ -47,8 +49,8 @@ pub(super) struct Broken {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(means: Means<'a>, problems: &'a Problems) -> Self {
-        Self { means, problems, buffer: vec![0; BUFFER_BYTES] }
+    pub(super) fn new(means: Means<'a>, problems: &'a Problems, born_to: Option<(u32, u32)>) -> Self {
+        Self { means, problems, born_to, buffer: vec![0; BUFFER_BYTES] }
     }
 
     /// Does it. `None` if it is not in the tree.
@@ -129,7 +131,7 @@ impl<'a> Worker<'a> {
         if copied.changed {
             self.problems.add(path, ProblemKind::Changed, "it changed each time that it was read");
         }
-        if let Some(lacking) = place::finish(&file, &copied.entry, &attributes) {
+        if let Some(lacking) = place::finish(&file, &copied.entry, &attributes, self.born_to) {
             self.problems.add(path, ProblemKind::Unreadable, lacking);
         }
         let record = Record {

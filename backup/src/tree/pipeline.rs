@@ -33,6 +33,8 @@ pub(super) struct Shared<'a> {
     pub(super) pace: &'a Pace,
     pub(super) stop: &'a Stop,
     pub(super) threads: usize,
+    /// Whose a new file in the tree is.
+    pub(super) born_to: Option<(u32, u32)>,
 }
 
 struct Batch {
@@ -141,7 +143,7 @@ type Results = (u64, Result<Vec<Done>, Broken>);
 
 fn work_off(takes_work: &Mutex<Receiver<Batch>>, results: &Sender<Results>, failed: &AtomicBool, shared: &Shared<'_>) {
     let means = Means { pace: shared.pace, progress: shared.progress, stop: shared.stop };
-    let mut worker = Worker::new(means, shared.problems);
+    let mut worker = Worker::new(means, shared.problems, shared.born_to);
     loop {
         let taken = takes_work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Batch { number, jobs, .. }) = taken else { return };

@@ -21,11 +21,15 @@ pub(super) fn make_file(folder: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno
 }
 
 /// Gives an open file or folder what its entry says. The time comes last: by it a finished file is known.
-pub(super) fn finish(fd: impl AsFd, entry: &Entry, attributes: &Attributes) -> Lacking {
+///
+/// `born_to` is whose it is already, if that is known.
+pub(super) fn finish(fd: impl AsFd, entry: &Entry, attributes: &Attributes, born_to: Option<(u32, u32)>) -> Lacking {
     let fd = fd.as_fd();
     let mut lacking = Vec::new();
-    // Whoever gives a file away takes its capabilities and its set-user-ID bit.
-    if let Err(error) = fchown(fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))) {
+    // Whoever gives a file away takes its capabilities and its set-user-ID bit: the owner comes first.
+    if born_to != Some((entry.uid, entry.gid))
+        && let Err(error) = fchown(fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+    {
         lacking.push(format!("its owner: {error}"));
     }
     if let Err(error) = fchmod(fd, Mode::from_raw_mode(entry.mode)) {

@@ -235,7 +235,7 @@ impl Run<'_> {
             let reason = "what the tree holds is not what was saved; it was given back all the same";
             self.how.problems.add(path, ProblemKind::Changed, reason);
         }
-        if let Some(lacking) = place::finish(&file, &record.entry, &attributes) {
+        if let Some(lacking) = place::finish(&file, &record.entry, &attributes, None) {
             self.how.problems.add(path, ProblemKind::Unreadable, lacking);
         }
         Ok(())
@@ -246,7 +246,7 @@ impl Run<'_> {
         let Some(target) = &mut self.target else { return };
         while let Some((folder, attributes)) = self.filling.pop_if(|(folder, _)| !is_below(path, &folder.path)) {
             let lacking = match target.folder(&folder.path) {
-                Ok(fd) => place::finish(&*fd, &folder, &attributes),
+                Ok(fd) => place::finish(&*fd, &folder, &attributes, None),
                 Err(error) => Some(format!("finding it again: {error}")),
             };
             if let Some(lacking) = lacking {

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rackhaven_proto::model::backup::Selection;
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, renameat, statat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, fchmod, fremovexattr, fstat, fsync, mkdirat, openat, renameat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -47,8 +49,8 @@ pub struct Snapshot<'a> {
     pub started_unix_ms: i64,
     /// Copy everything, and accept that most of it may be gone.
     pub full: bool,
-    /// How many threads copy; none takes one a core.
-    pub threads: Option<u32>,
+    /// How many threads copy.
+    pub threads: usize,
 }
 
 /// What one run made.
@@ -131,8 +133,9 @@ pub fn make(
     let name = fresh_name(snapshot.started_unix_ms, Form::Tree, &taken);
 
     let (root, assembler, id) = begin(local, snapshot, &name, problems)?;
-    let threads = snapshot.threads.map_or_else(cores, |threads| threads as usize).max(1);
-    let shared = Shared { problems, progress, pace, stop, threads };
+    let threads = snapshot.threads.max(1);
+    let born_to = fstat(&*root).ok().map(|stat| (stat.st_uid, stat.st_gid));
+    let shared = Shared { problems, progress, pace, stop, threads, born_to };
     let (assembler, filled) = fill(Walk::new(snapshot.rules, problems), &root, &mut earlier, assembler, &shared);
     if let Err(error) = filled.and_then(|()| if stop.is_requested() { Err(TreeError::Stopped) } else { Ok(()) }) {
         let error = if stop.is_requested() { TreeError::Stopped } else { error };
@@ -214,12 +217,18 @@ fn begin<'a>(
     name: &str,
     problems: &'a Problems,
 ) -> Result<(Arc<OwnedFd>, Assembler<'a>, ArchiveId), TreeError> {
-    let writing = |path: &str, error: rustix::io::Errno| {
+    let writing = |path: &str, error: Errno| {
         RepositoryError::io(format!("making {}", local.folder().join(path).display()), error)
     };
     let partial = format!("{name}{PARTIAL}");
     mkdirat(local.dir(), partial.as_str(), Mode::RWXU).map_err(|error| writing(&partial, error))?;
     let root = Arc::new(open_folder(local, &partial).map_err(|error| writing(&partial, error))?);
+    // What the repository's folder hands down to new ones has no place in a copy.
+    match fremovexattr(&*root, "system.posix_acl_default") {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(writing(&partial, error).into()),
+    }
+    fchmod(&*root, Mode::RWXU).map_err(|error| writing(&partial, error))?;
     let manifest = format!("{name}{MANIFEST}{PARTIAL}");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = openat(local.dir(), manifest.as_str(), flags, Mode::RUSR | Mode::WUSR)
@@ -249,7 +258,7 @@ fn publish(
     progress: &Progress,
 ) -> Result<Record, TreeError> {
     local.check_there()?;
-    let failed = |what: &str, error: rustix::io::Errno| {
+    let failed = |what: &str, error: Errno| {
         RepositoryError::io(format!("naming {}", local.folder().join(what).display()), error)
     };
     let manifest = format!("{name}{MANIFEST}");
@@ -326,17 +335,13 @@ fn expect(earlier: &[Earlier], progress: &Progress) {
     }
 }
 
-fn open_folder(local: &Local, name: &str) -> Result<OwnedFd, rustix::io::Errno> {
+fn open_folder(local: &Local, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(local.dir(), name, flags, Mode::empty())
 }
 
-fn open_file(local: &Local, name: &str) -> Result<File, rustix::io::Errno> {
+fn open_file(local: &Local, name: &str) -> Result<File, Errno> {
     openat(local.dir(), name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(File::from)
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Folders are held open on both sides while files are copied.

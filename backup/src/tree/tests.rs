@@ -68,7 +68,7 @@ impl Setting {
             rules: &rules,
             started_unix_ms: LATER_MS + self.runs * 1000,
             full: self.full,
-            threads: Some(2),
+            threads: 2,
         };
         let progress = Progress::default();
         make(&self.local(), &snapshot, &self.problems, &progress, &Pace::new(None), &self.stop)
