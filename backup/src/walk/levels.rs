@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::fstat;
 
 use super::names::Names;
-use super::open::open_dir;
+use super::open::{id_of, open_dir};
 
 /// How many folders are held open.
 const MAX_OPEN: usize = 48;
@@ -79,9 +79,8 @@ impl Levels {
             let stat = fstat(&outer)?;
             Ok((outer, stat))
         });
-        #[expect(clippy::unnecessary_cast, reason = "the fields' types differ between processors")]
         let reason = match reopened {
-            Ok((dir, stat)) if (stat.st_dev as u64, stat.st_ino as u64) == outer.id => {
+            Ok((dir, stat)) if id_of(&stat) == outer.id => {
                 outer.dir = Some(Arc::new(dir));
                 return None;
             }

@@ -19,7 +19,7 @@ use crate::entry::{Entry, Kind};
 use crate::outcome::{ProblemKind, Problems};
 use levels::Levels;
 use names::Names;
-pub use open::{entry_of, open_dir, open_file};
+pub use open::{entry_of, id_of, open_dir, open_file};
 pub use rules::is_below;
 pub use rules::{BadPattern, Rules};
 
@@ -54,6 +54,8 @@ pub struct Walk<'a> {
     path: Vec<u8>,
     /// Files with several names that are not all found yet, by device and number.
     links: HashMap<(u64, u64), FirstName>,
+    /// Sources that could not be opened, and folders that were lost on the way.
+    lost: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,21 @@ struct FirstName {
 impl<'a> Walk<'a> {
     /// Begins one.
     pub fn new(rules: &'a Rules, problems: &'a Problems) -> Self {
-        Self { rules, problems, begun: 0, levels: Levels::default(), path: Vec::new(), links: HashMap::new() }
+        Self {
+            rules,
+            problems,
+            begun: 0,
+            levels: Levels::default(),
+            path: Vec::new(),
+            links: HashMap::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// The places so far of which nobody knows what is there: sources that could not be opened, and folders that went
+    /// away under the walk.
+    pub fn lost(&self) -> &[Vec<u8>] {
+        &self.lost
     }
 
     fn begin_root(&mut self, root: &[u8]) {
@@ -91,6 +107,7 @@ impl<'a> Walk<'a> {
             }
             Err(error) => {
                 self.problems.add(root, ProblemKind::Unreadable, format_args!("opening this source: {error}"));
+                self.lost.push(root.to_vec());
             }
         }
     }
@@ -216,6 +233,7 @@ impl Iterator for Walk<'_> {
             } else if let Some(lost) = self.levels.leave() {
                 self.path.truncate(lost.path_len);
                 self.problems.add(&self.path, ProblemKind::Unreadable, lost.reason);
+                self.lost.push(self.path.clone());
             }
         }
     }

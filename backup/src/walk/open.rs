@@ -33,6 +33,11 @@ fn open(parent: impl AsFd, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno>
     }
 }
 
+/// What tells a file from all others: its file system and its number there.
+pub fn id_of(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
 /// What `stat` says, as an entry without its path and links.
 #[expect(clippy::unnecessary_cast, reason = "the fields' types differ between processors")]
 pub fn entry_of(path: Vec<u8>, stat: &Stat) -> Entry {
@@ -56,8 +61,8 @@ pub fn entry_of(path: Vec<u8>, stat: &Stat) -> Entry {
         size: if kind == Kind::File { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 },
         mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
         ctime: time(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
-        ino: stat.st_ino as u64,
-        dev: stat.st_dev as u64,
+        ino: stat.st_ino,
+        dev: stat.st_dev,
         rdev: if device { (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) } else { (0, 0) },
         links: stat.st_nlink as u64,
         target: None,
