@@ -23,7 +23,7 @@ make_board() {
     mkdir "$name/disk/upper" "$name/disk/work"
     mount -t overlay overlay -o "lowerdir=$base,upperdir=$name/disk/upper,workdir=$name/disk/work" "$name/root"
   fi
-  furnish "$name" "$name/root" "${3:-$native}"
+  furnish "$name" "$name/root"
   ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$name/root/etc/ssh/ssh_host_ed25519_key"
   [[ ! -e hosts ]] || cp hosts "$name/root/etc/hosts"
   plug "$name" "$number"
@@ -54,8 +54,6 @@ furnish() {
     printf '[Service]\nBindReadOnlyPaths=-/run/boot-id:/proc/sys/kernel/random/boot_id\n' \
       >"$etc/systemd/system/rackhaven-$daemon.service.d/lab.conf"
   done
-  # The emulator of another processor cannot make networks.
-  [[ $3 == "$native" ]] || echo PrivateNetwork=no >>"$etc/systemd/system/rackhaven-stop-record.service.d/lab.conf"
 }
 
 switch_on() { echo on >"$1/power"; }
