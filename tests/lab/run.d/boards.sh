@@ -23,7 +23,7 @@ make_board() {
     mkdir "$name/disk/upper" "$name/disk/work"
     mount -t overlay overlay -o "lowerdir=$base,upperdir=$name/disk/upper,workdir=$name/disk/work" "$name/root"
   fi
-  furnish "$name" "$name/root"
+  furnish "$name" "$name/root" "${3:-$native}"
   ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$name/root/etc/ssh/ssh_host_ed25519_key"
   [[ ! -e hosts ]] || cp hosts "$name/root/etc/hosts"
   plug "$name" "$number"
@@ -35,7 +35,7 @@ make_board() {
 
 # What a board has otherwise than a fresh Debian.
 furnish() {
-  local name=$1 etc=$2/etc daemon
+  local name=$1 etc=$2/etc daemon unit
   printf '%s\n' "$name" >"$etc/hostname"
   tr -d - </proc/sys/kernel/random/uuid >"$etc/machine-id"
   rm -f "$etc"/ssh/ssh_host_* "$etc/resolv.conf"
@@ -53,6 +53,12 @@ furnish() {
     mkdir -p "$etc/systemd/system/rackhaven-$daemon.service.d"
     printf '[Service]\nBindReadOnlyPaths=-/run/boot-id:/proc/sys/kernel/random/boot_id\n' \
       >"$etc/systemd/system/rackhaven-$daemon.service.d/lab.conf"
+  done
+  # The emulator of another processor knows no credentials, which these may have and need not.
+  [[ $3 != "$native" ]] || return 0
+  for unit in systemd-sysusers systemd-tmpfiles-setup-dev systemd-tmpfiles-setup; do
+    mkdir "$etc/systemd/system/$unit.service.d"
+    printf '[Service]\nLoadCredential=\n' >"$etc/systemd/system/$unit.service.d/lab.conf"
   done
 }
 

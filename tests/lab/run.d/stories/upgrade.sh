@@ -67,8 +67,9 @@ keep_what_was_edited() {
 }
 
 upgrade_controller() {
-  local since job gone=0 back=0
+  local since pid job gone=0 back=0
   since=$(position)
+  pid=$(unit master rackhaven-controller MainPID)
   install master "$(deb rackhaven-controller new "$native")" &
   job=$!
   # From the first look in vain to the next that is answered.
@@ -84,6 +85,7 @@ upgrade_controller() {
     wait_until 20 answers || fail "the controller does not answer after its upgrade"
     back=$(now_ms)
   fi
+  [[ $(unit master rackhaven-controller MainPID) != "$pid" ]] || fail "the upgrade has not restarted the controller"
   install master "$(deb rackhaven-ctl new "$native")"
   wait_until 30 all_are up "${rack[@]}" || fail "not all agents are back after the controller's upgrade"
   ! ctl events -o json | jq -r --argjson since "$since" 'select(.position > $since) | .kind' | grep -x node.down ||
