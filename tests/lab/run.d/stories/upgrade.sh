@@ -49,7 +49,7 @@ upgrade_agent() {
   end_watch
   was_not_missed "$name" "$since"
   took=$(($(told_at "$name" "$since" agent.started) - $(told_at "$name" "$since" agent.stopped)))
-  figure "upgrade of a running agent: from its farewell to its new start, never seen as down" "$(seconds "$took") s"
+  figure "upgrade of a running agent: from its farewell to its new start, never seen as down" "$took ms"
 }
 
 # An upgrade that brings another default than the one that the admin edited, with nobody to ask.
@@ -90,7 +90,7 @@ upgrade_controller() {
   wait_until 30 all_are up "${rack[@]}" || fail "not all agents are back after the controller's upgrade"
   ! ctl events -o json | jq -r --argjson since "$since" 'select(.position > $since) | .kind' | grep -x node.down ||
     fail "a node is told as down after the controller's upgrade"
-  figure "upgrade of the controller: not answering; all agents back, none told as down" "$(seconds $((back - gone))) s"
+  figure "upgrade of the controller: not answering to ctl; all agents back, none told as down" "$((back - gone)) ms"
 }
 
 # An upgrade in the middle of an outage: the board goes with its stage all the same.
