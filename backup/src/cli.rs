@@ -85,7 +85,7 @@ pub enum Command {
         /// What every command is given.
         #[command(flatten)]
         common: Common,
-        /// Which archive [latest], and absolute paths as they were on the node to restore only those, with all below them
+        /// Which archive, the newest if none is named, and absolute paths as they were on the node to restore only those, with all below them
         #[arg(value_name = "ARCHIVE|PATH")]
         what: Vec<PathBuf>,
         /// The newest archive that is not younger than this time, such as 2026-11-22T02:15:00Z
