@@ -22,6 +22,9 @@ use crate::repository::prune::prune;
 use crate::repository::{Local, MountTables, RepositoryError, Store};
 use crate::stop::Stop;
 
+/// Each thread has some megabytes in its hands.
+const MAX_USUAL_THREADS: usize = 4;
+
 /// What a command works with.
 pub(crate) struct Run {
     pub(crate) job: Job,
@@ -214,7 +217,7 @@ impl Run {
     pub(crate) fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // One core stays free for what the node is there for.
-        let usual = if cores > 2 { cores - 1 } else { cores };
+        let usual = if cores > 2 { cores - 1 } else { cores }.min(MAX_USUAL_THREADS);
         self.job.limits.threads.map_or(usual, |threads| threads as usize).max(1)
     }
 }

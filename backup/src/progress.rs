@@ -38,6 +38,12 @@ impl Progress {
         counter.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// Says how much there was the last time.
+    pub fn expect(&self, entries: u64, bytes: u64) {
+        self.entries_expected.store(entries, Ordering::Relaxed);
+        self.bytes_expected.store(bytes, Ordering::Relaxed);
+    }
+
     /// Says what is being worked on.
     pub fn at(&self, path: &[u8]) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

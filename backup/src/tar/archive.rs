@@ -1,10 +1,7 @@
 //! Archives to read from.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use super::crypt::{Identities, decrypted};
 use crate::manifest::{Frame, Manifest, ManifestError};
 
 /// An open archive, decrypted if need be.
@@ -19,33 +16,6 @@ pub trait Shelf {
     /// # Errors
     /// When it is not there, or cannot be opened.
     fn open(&self, name: &str) -> io::Result<Box<dyn Source>>;
-}
-
-/// A folder of archives.
-#[derive(Debug)]
-pub struct Folder {
-    path: PathBuf,
-    identities: Option<Identities>,
-}
-
-impl Folder {
-    /// At `path`; encrypted archives are opened with `identities`.
-    pub fn new(path: &Path, identities: Option<Identities>) -> Self {
-        Self { path: path.to_owned(), identities }
-    }
-}
-
-impl Shelf for Folder {
-    fn open(&self, name: &str) -> io::Result<Box<dyn Source>> {
-        let file = File::open(self.path.join(name))?;
-        if !name.ends_with(".age") {
-            return Ok(Box::new(BufReader::new(file)));
-        }
-        let identities = self.identities.as_ref();
-        let identities =
-            identities.ok_or_else(|| io::Error::other("it is encrypted: name the identity that opens it"))?;
-        Ok(Box::new(decrypted(file, identities)?))
-    }
 }
 
 /// Why something of an archive cannot be read.

@@ -13,11 +13,11 @@ mod crypt;
 mod input;
 mod join;
 mod member;
-mod pace;
 mod pax;
 mod plan;
 mod restore;
 mod segment;
+mod shelf;
 mod sparse;
 mod target;
 #[cfg(test)]
@@ -26,9 +26,10 @@ mod verify;
 mod window;
 mod write;
 
-pub use archive::{Folder, ReadError, Shelf, Source, open_manifest};
+pub use archive::{ReadError, Shelf, Source, open_manifest};
 pub use crypt::{Identities, encrypting};
 pub use restore::{Restore, RestoreError, Restored, restore};
+pub use shelf::Archives;
 pub use verify::{Check, Checked, verify};
 pub use write::{Request, WriteError, Written, write};
 

@@ -2,7 +2,6 @@
 
 use std::iter::Peekable;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::FRAME_BYTES;
@@ -14,6 +13,7 @@ use crate::entry::{Entry, FileTime, Kind, path_order};
 use crate::manifest::{Item, ManifestError, Record};
 use crate::outcome::Problems;
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::walk::{Visit, Walk, is_below};
 
 /// About what a member's head takes, bytes.
@@ -43,7 +43,7 @@ pub(super) struct Planner<'a> {
     pub(super) work: SyncSender<(u64, Work)>,
     pub(super) problems: &'a Problems,
     pub(super) progress: &'a Progress,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) stop: &'a Stop,
     number: u64,
     parts: Vec<Part>,
     bytes: usize,
@@ -62,7 +62,7 @@ impl<'a> Planner<'a> {
         work: SyncSender<(u64, Work)>,
         problems: &'a Problems,
         progress: &'a Progress,
-        stop: &'a AtomicBool,
+        stop: &'a Stop,
     ) -> Self {
         let planned = Planned::default();
         let (number, parts, bytes, folders, unlisted) = (0, Vec::new(), 0, 0, None);
@@ -88,7 +88,7 @@ impl<'a> Planner<'a> {
                 }
                 _ => self.read(visit, &mut reader),
             };
-            if handed_out.is_err() || self.stop.load(Ordering::Relaxed) {
+            if handed_out.is_err() || self.stop.is_requested() {
                 return Ok(self.planned);
             }
         }
@@ -169,7 +169,7 @@ impl<'a> Planner<'a> {
     }
 
     fn hand_out(&mut self, work: Work) -> Result<(), Over> {
-        if !self.window.wait(self.number) || self.stop.load(Ordering::Relaxed) {
+        if !self.window.wait(self.number) || self.stop.is_requested() {
             return Err(Over);
         }
         self.work.send((self.number, work)).map_err(|_| Over)?;

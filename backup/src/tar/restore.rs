@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::BLOCK_BYTES;
 use super::archive::{ReadError, Shelf, Source, open_manifest};
@@ -20,6 +19,7 @@ use crate::entry::{Kind, path_order};
 use crate::manifest::{Item, Manifest, ManifestError, Record};
 use crate::outcome::{ProblemKind, Problems};
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::walk::is_below;
 
 /// How much of a file is written at once, bytes.
@@ -40,7 +40,7 @@ pub struct Restore<'a> {
     /// How far it is.
     pub progress: &'a Progress,
     /// Set to end early.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Stop,
 }
 
 /// What was given back.
@@ -163,7 +163,7 @@ impl Run<'_> {
         target: Option<&mut Target>,
         told: &mut dyn FnMut(&Record),
     ) -> Result<(), RestoreError> {
-        if self.how.stop.load(Ordering::Relaxed) {
+        if self.how.stop.is_requested() {
             return Err(RestoreError::Stopped);
         }
         let Item::Entry(record) = item else { return Ok(()) };

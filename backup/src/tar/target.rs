@@ -3,13 +3,13 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
-    futimens, linkat, mkdirat, mknodat, open, openat, renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmod, chownat, fchmod, fchown,
+    fstat, futimens, linkat, mkdirat, mknodat, open, openat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -178,13 +178,16 @@ impl Target {
         in_free_place(&folder, || match (&entry.target, kind) {
             (Some(target), FileType::Symlink) => symlinkat(target.as_slice(), &folder, TEMPORARY),
             (_, FileType::Symlink) => Err(Errno::INVAL),
-            _ => mknodat(&folder, TEMPORARY, kind, Mode::from_raw_mode(entry.mode), device),
+            _ => mknodat(&folder, TEMPORARY, kind, Mode::RUSR | Mode::WUSR, device),
         })?;
         let mut refused = Vec::new();
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
         let (uid, gid) = owner(entry);
         note(&mut refused, "owner", chownat(&folder, TEMPORARY, uid, gid, nofollow));
         refused.extend(attributes.write(Bearer::Named(folder.as_fd(), TEMPORARY)).err());
+        if kind != FileType::Symlink {
+            note(&mut refused, "permissions", permit(&folder, entry.mode));
+        }
         note(&mut refused, "time", utimensat(&folder, TEMPORARY, &times(entry.mtime), nofollow));
         put_in_place(&folder, &name)?;
         Ok(refused)
@@ -238,6 +241,13 @@ fn in_free_place<T>(folder: &OwnedFd, make: impl Fn() -> Result<T, Errno>) -> Re
         }
         other => other,
     }
+}
+
+/// Gives what is there under the temporary name its permissions. It is held while that is done, for it cannot be opened,
+/// and a name could be turned into a symbolic link.
+fn permit(folder: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    let held = openat(folder, TEMPORARY, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    chmod(format!("/proc/self/fd/{}", held.as_raw_fd()), Mode::from_raw_mode(mode))
 }
 
 fn put_in_place(folder: &OwnedFd, name: &CStr) -> Result<(), Errno> {

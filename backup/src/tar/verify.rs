@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::archive::{Data, ReadError, Shelf, decoded, open_manifest};
 use crate::manifest::{Frame, Header, Item, Manifest, ManifestError};
 use crate::outcome::{ProblemKind, Problems};
 use crate::progress::Progress;
+use crate::stop::Stop;
 
 /// What is checked, and how.
 pub struct Check<'a> {
@@ -23,7 +24,7 @@ pub struct Check<'a> {
     /// How far it is.
     pub progress: &'a Progress,
     /// Set to end early.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Stop,
 }
 
 /// What came of it.
@@ -98,7 +99,7 @@ fn check_frames(data: Data, chosen: &[u32], check: &Check<'_>, bytes_read: &Atom
     let next = Mutex::new((data, chosen.iter()));
     let take = || -> Option<(u32, Frame, io::Result<Vec<u8>>)> {
         let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = *next.1.next().filter(|_| !check.stop.load(Ordering::Relaxed))?;
+        let number = *next.1.next().filter(|_| !check.stop.is_requested())?;
         let (frame, stored) = next.0.stored(number)?;
         Some((number, frame, stored))
     };

@@ -2,19 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::big::Big;
 use super::join::{Content, Done, Finished, Joiner};
-use super::pace::Pace;
 use super::plan::{Base, Planned, Planner};
 use super::segment::{Builder, Work};
 use super::window::{CloseOnPanic, Window};
 use crate::manifest::{self, ArchiveId, FOOTER_BYTES, Footer, Frame, Header, Manifest, ManifestError};
 use crate::outcome::Problems;
+use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::walk::{Rules, Walk};
 
 /// How many frames may be on their way beside those that the threads are at.
@@ -34,8 +34,8 @@ pub struct Request<'a> {
     pub level: i32,
     /// Threads that read and compress.
     pub threads: usize,
-    /// Read at most at this pace.
-    pub bytes_per_second: Option<u64>,
+    /// Holds reading back.
+    pub pace: &'a Pace,
     /// Says how to restore without this program, in the archive's last bytes.
     pub help: String,
     /// What goes wrong.
@@ -43,7 +43,7 @@ pub struct Request<'a> {
     /// How far it is.
     pub progress: &'a Progress,
     /// Set to end early.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Stop,
 }
 
 /// What was written.
@@ -80,7 +80,7 @@ pub enum WriteError {
 /// # Errors
 /// When it was told to stop, or either cannot be written; what was written of them is worth nothing then.
 pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Result<Written, WriteError> {
-    let Request { rules, header, base, level, threads, bytes_per_second, help, problems, progress, stop } = request;
+    let Request { rules, header, base, level, threads, pace, help, problems, progress, stop } = request;
     let id = header.chain.last().map_or(ArchiveId([0; 16]), |link| link.id);
     let archive = u32::try_from(header.chain.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let base = match base {
@@ -93,17 +93,16 @@ pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Re
     let manifest = manifest::Writer::new(io::BufWriter::new(spool), &header).map_err(WriteError::Spool)?;
     let threads = threads.max(1);
     let window = Window::new((threads + SLACK) as u64);
-    let pool = Pool { free: Mutex::default(), level, archive, problems, progress, stop };
-    let pace = Pace::new(bytes_per_second);
+    let pool = Pool { free: Mutex::default(), level, archive, pace, problems, progress, stop };
     let (work, to_do) = sync_channel(threads);
     let to_do = Mutex::new(to_do);
     let (planned, joined) = std::thread::scope(|scope| {
         let (finished, done) = channel();
         for _ in 0..threads {
-            let (finished, window, pool, to_do, pace) = (finished.clone(), &window, &pool, &to_do, pace.as_ref());
+            let (finished, window, pool, to_do) = (finished.clone(), &window, &pool, &to_do);
             scope.spawn(move || {
                 let _guard = CloseOnPanic(window);
-                pool.work(to_do, pace, |done| finished.send(done).is_ok());
+                pool.work(to_do, |done| finished.send(done).is_ok());
             });
         }
         drop(finished);
@@ -125,7 +124,7 @@ pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Re
         Err(panic) => std::panic::resume_unwind(panic),
     };
     let (manifest, mut frames) = joined.map_err(WriteError::Archive)?;
-    if stop.load(Ordering::Relaxed) {
+    if stop.is_requested() {
         return Err(WriteError::Stopped);
     }
     let (stored, frame) = compressed(&mut compressor(level).map_err(WriteError::Archive)?, &END, Vec::new())
@@ -149,21 +148,22 @@ struct Pool<'a> {
     free: Mutex<Vec<Vec<u8>>>,
     level: i32,
     archive: u32,
+    pace: &'a Pace,
     problems: &'a Problems,
     progress: &'a Progress,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
 }
 
 impl Pool<'_> {
     /// One thread: does what there is to do until there is nothing more.
-    fn work(&self, to_do: &Mutex<Receiver<(u64, Work)>>, pace: Option<&Pace>, finished: impl Fn(Done) -> bool) {
+    fn work(&self, to_do: &Mutex<Receiver<(u64, Work)>>, finished: impl Fn(Done) -> bool) {
         let mut builder = Builder::new(self.archive, self.problems, self.progress);
         let mut compressor = compressor(self.level);
         loop {
             let next = to_do.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((number, work)) = next else { return };
             let result = match &mut compressor {
-                Ok(compressor) => self.build(&mut builder, compressor, work, pace),
+                Ok(compressor) => self.build(&mut builder, compressor, work),
                 Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
             };
             if !finished(Done { number, result }) {
@@ -177,7 +177,6 @@ impl Pool<'_> {
         builder: &mut Builder<'_>,
         compressor: &mut zstd::bulk::Compressor<'_>,
         work: Work,
-        pace: Option<&Pace>,
     ) -> io::Result<Finished> {
         builder.raw.clear();
         let (content, read_bytes) = match work {
@@ -195,9 +194,7 @@ impl Pool<'_> {
         Progress::count(&self.progress.bytes_read, read_bytes);
         let room = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let (stored, frame) = compressed(compressor, builder.raw.filled(), room)?;
-        if let Some(pace) = pace {
-            pace.spend(read_bytes, self.stop);
-        }
+        self.pace.take(read_bytes, self.stop);
         Ok(Finished { stored, frame, content })
     }
 

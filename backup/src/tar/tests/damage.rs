@@ -1,11 +1,12 @@
 use std::fs;
-use std::sync::atomic::AtomicBool;
 
+use super::Folder;
 use super::Rig;
 use super::tree::content;
 use crate::outcome::{Outcome, Problems};
 use crate::progress::Progress;
-use crate::tar::{Check, Checked, Folder, ReadError, verify};
+use crate::stop::Stop;
+use crate::tar::{Check, Checked, ReadError, verify};
 
 fn check(shelf: &Folder, name: &str, percent: u8) -> (Result<Checked, ReadError>, Problems) {
     let problems = Problems::default();
@@ -15,7 +16,7 @@ fn check(shelf: &Folder, name: &str, percent: u8) -> (Result<Checked, ReadError>
         threads: 2,
         problems: &problems,
         progress: &Progress::default(),
-        stop: &AtomicBool::new(false),
+        stop: &Stop::default(),
     };
     let checked = verify(shelf, name, &check);
     (checked, problems)

@@ -1,6 +1,5 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
@@ -8,6 +7,7 @@ use super::tree::{assert_same, awkward, look};
 use super::{Rig, WriteError};
 use crate::manifest::{Item, Manifest};
 use crate::outcome::Outcome;
+use crate::stop::Stop;
 
 #[test]
 fn a_chain_of_increments_gives_back_each_state() {
@@ -121,7 +121,9 @@ fn a_run_that_is_stopped_leaves_the_last_state_alone() {
     fs::write(rig.tree().join("file"), "x").unwrap();
     rig.full();
     let before = fs::read(rig.spool()).unwrap();
-    let stopped = rig.try_run(&AtomicBool::new(true));
+    let stop = Stop::default();
+    stop.request();
+    let stopped = rig.try_run(&stop);
     assert!(matches!(stopped, Err(WriteError::Stopped)));
     assert_eq!(fs::read(rig.spool()).unwrap(), before);
 }

@@ -8,14 +8,16 @@ mod unsteady;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use rackhaven_proto::model::backup::Selection;
 
-use super::{Folder, Request, Restore, Restored, WriteError, Written, encrypting, restore, write};
+use super::crypt::{Identities, decrypted};
+use super::{Request, Restore, Restored, Shelf, Source, WriteError, Written, encrypting, restore, write};
 use crate::manifest::{ArchiveId, ChainLink, Header, Manifest};
 use crate::outcome::{ArchiveKind, Outcome, Problem, Problems};
+use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::walk::Rules;
 
 /// A folder with a tree to save and room for archives; what was saved last is what the next run is compared with.
@@ -25,6 +27,28 @@ struct Rig {
     started_unix_ms: i64,
     encrypt_to: Vec<String>,
     sources: Vec<PathBuf>,
+}
+
+/// A folder of archives.
+struct Folder {
+    path: PathBuf,
+    identities: Option<Identities>,
+}
+
+impl Folder {
+    fn new(path: &Path, identities: Option<Identities>) -> Self {
+        Self { path: path.to_owned(), identities }
+    }
+}
+
+impl Shelf for Folder {
+    fn open(&self, name: &str) -> std::io::Result<Box<dyn Source>> {
+        let file = File::open(self.path.join(name))?;
+        match &self.identities {
+            None => Ok(Box::new(file)),
+            Some(identities) => Ok(Box::new(decrypted(file, identities)?)),
+        }
+    }
 }
 
 /// What came of a run.
@@ -70,10 +94,10 @@ impl Rig {
     }
 
     fn run(&mut self) -> Run {
-        self.try_run(&AtomicBool::new(false)).unwrap()
+        self.try_run(&Stop::default()).unwrap()
     }
 
-    fn try_run(&mut self, stop: &AtomicBool) -> Result<Run, WriteError> {
+    fn try_run(&mut self, stop: &Stop) -> Result<Run, WriteError> {
         let problems = Problems::default();
         let base = self.chain.last().map(|_| Manifest::open(File::open(self.spool()).unwrap()).unwrap());
         let number = self.chain.len() as u8;
@@ -103,7 +127,7 @@ impl Rig {
             base,
             level: 3,
             threads: 2,
-            bytes_per_second: None,
+            pace: &Pace::new(None),
             help: "zstd -d | tar -x".to_owned(),
             problems: &problems,
             progress: &Progress::default(),
@@ -139,7 +163,7 @@ impl Rig {
             dry_run: false,
             problems: &problems,
             progress: &Progress::default(),
-            stop: &AtomicBool::new(false),
+            stop: &Stop::default(),
         };
         let restored = restore(shelf, name, &how, &mut |_| ()).unwrap();
         (restored, problems.listed())

@@ -106,7 +106,7 @@ fn an_encrypted_archive_is_opened_by_its_identity_alone() {
     let shelf = |identity: &age::x25519::Identity| {
         let path = rig.folder.path().join("key");
         fs::write(&path, identity.to_string().expose_secret()).unwrap();
-        crate::tar::Folder::new(&rig.archives(), Some(crate::tar::Identities::from_file(&path).unwrap()))
+        super::Folder::new(&rig.archives(), Some(crate::tar::Identities::from_file(&path).unwrap()))
     };
     assert!(crate::tar::open_manifest(&rig.shelf(), &run.name).is_err(), "without an identity");
     assert!(crate::tar::open_manifest(&shelf(&others), &run.name).is_err(), "with another one");

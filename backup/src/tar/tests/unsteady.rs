@@ -11,6 +11,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use super::tree::content;
 use super::{Rig, shell};
 use crate::outcome::{Outcome, ProblemKind};
+use crate::stop::Stop;
 use crate::tar::{Check, verify};
 
 /// Runs until the outcome is a warning, while another thread does `change` over and over; each archive must be whole.
@@ -39,7 +40,7 @@ fn assert_whole(rig: &Rig, name: &str) {
         threads: 1,
         problems: &problems,
         progress: &crate::progress::Progress::default(),
-        stop: &AtomicBool::new(false),
+        stop: &Stop::default(),
     };
     assert!(verify(&rig.shelf(), name, &check).unwrap().is_good());
     shell("zstd -dc archives/0.tar.zst | tar -tf - >list", rig.folder.path());
