@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rackhaven_proto::daemon::read_toml;
-use rackhaven_proto::model::backup::{Job, RawJob, Repository};
+use rackhaven_proto::model::backup::{Job, RawJob, Remote, Repository};
 use rackhaven_proto::model::{JobName, NodeName};
 
 use crate::cli::{Cli, Command, Common, Output};
@@ -19,7 +19,7 @@ use crate::outcome::{ListedArchive, Outcome, Problems, RunResult, listed};
 use crate::progress::{Progress, StatusFile};
 use crate::repository::local::Place;
 use crate::repository::prune::prune;
-use crate::repository::{Local, MountTables, RepositoryError, Store};
+use crate::repository::{Daemon, Local, MountTables, RepositoryError, Ssh, SshPlace, Store};
 use crate::stop::Stop;
 
 /// Each thread has some megabytes in its hands.
@@ -181,6 +181,10 @@ fn write_durably(path: &Path, result: &RunResult) -> std::io::Result<()> {
 pub(crate) enum Opened {
     /// In a folder.
     Local(Local),
+    /// On another machine.
+    Ssh(Box<Ssh>),
+    /// In a module of an rsync daemon's.
+    Daemon(Box<Daemon>),
 }
 
 impl Opened {
@@ -188,6 +192,8 @@ impl Opened {
     pub(crate) fn store(&self) -> &dyn Store {
         match self {
             Self::Local(local) => local,
+            Self::Ssh(ssh) => &**ssh,
+            Self::Daemon(daemon) => &**daemon,
         }
     }
 }
@@ -207,9 +213,24 @@ impl Run {
                 };
                 Local::open(place, self.started_unix_ms).map(Opened::Local)
             }
-            Repository::Ssh(_) | Repository::Daemon(_) => {
-                Err(RepositoryError::Remote(format!("{} cannot be reached yet", self.job.repository)))
+            Repository::Ssh(remote) => {
+                let place = self.far_place(remote);
+                Ssh::open(&place, self.started_unix_ms, &self.stop).map(Box::new).map(Opened::Ssh)
             }
+            Repository::Daemon(remote) => {
+                let place = self.far_place(remote);
+                Daemon::open(&place, self.started_unix_ms, &self.stop).map(Box::new).map(Opened::Daemon)
+            }
+        }
+    }
+
+    fn far_place(&self, remote: &Remote) -> SshPlace {
+        SshPlace {
+            remote: remote.clone(),
+            requires_mount: self.job.requires_mount.clone(),
+            node: self.node.to_string(),
+            job: self.name.to_string(),
+            state: self.state.clone(),
         }
     }
 

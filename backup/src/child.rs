@@ -2,7 +2,7 @@
 //! interest in it.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -65,12 +65,20 @@ impl Running {
     ///
     /// # Errors
     /// When it cannot be started; the error names it.
-    pub fn start(mut command: Command) -> io::Result<Self> {
+    pub fn start(command: Command) -> io::Result<Self> {
+        Self::start_heard(command, |_| {})
+    }
+
+    /// As [`Self::start`]; each line of its standard error is heard as it comes.
+    ///
+    /// # Errors
+    /// When it cannot be started; the error names it.
+    pub fn start_heard(mut command: Command, hear: impl FnMut(&str) + Send + 'static) -> io::Result<Self> {
         let name = shown(command.get_program().as_encoded_bytes());
         let spawned = command.stderr(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| io::Error::new(error.kind(), format!("starting {name}: {error}")))?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let said = child.stderr.take().map(|stderr| std::thread::spawn(move || last_of(stderr)));
+        let said = child.stderr.take().map(|stderr| std::thread::spawn(move || last_of(stderr, hear)));
         Ok(Self { name, child, group, said, ended: None })
     }
 
@@ -199,12 +207,15 @@ fn read_aside<'scope>(
     receiver
 }
 
-/// Reads to the end, and keeps the end.
-fn last_of(mut stderr: ChildStderr) -> Vec<u8> {
+/// Reads to the end, tells each line, and keeps the end.
+fn last_of(stderr: ChildStderr, mut hear: impl FnMut(&str)) -> Vec<u8> {
     let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stderr.read(&mut buffer) {
-        kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    // A line that does not end is cut.
+    while let Ok(1..) = (&mut reader).take(MAX_SAID_BYTES as u64).read_until(b'\n', &mut line) {
+        hear(String::from_utf8_lossy(&line).trim_end());
+        kept.append(&mut line);
         if kept.len() > 2 * MAX_SAID_BYTES {
             kept.drain(..kept.len() - MAX_SAID_BYTES);
         }

@@ -5,18 +5,22 @@
 //! or nothing is written at all.
 
 pub mod archive;
+pub mod daemon;
 mod leftovers;
 pub mod local;
 mod lock;
 mod marker;
 mod mounts;
 pub mod prune;
+pub mod ssh;
 
 use std::io::{self, Read, Write};
 
 pub use archive::{Archive, Form, Record, Verified};
+pub use daemon::Daemon;
 pub use local::Local;
 pub use mounts::MountTables;
+pub use ssh::{Ssh, SshPlace};
 
 /// The marker in the repository's top folder.
 pub const MARKER: &str = "rackhaven-repository";

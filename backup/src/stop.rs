@@ -17,4 +17,9 @@ impl Stop {
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// The flag itself, for whoever looks at it often.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
 }

@@ -12,6 +12,7 @@ mod journal;
 mod pipeline;
 mod place;
 mod read;
+mod remote;
 mod restore;
 mod snapshot;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 mod verify;
 
 pub use read::ReadError;
+pub use remote::{Far, make_far, restore_far};
 pub use restore::{Restore, Restored, restore};
 pub use snapshot::{Made, Snapshot, TreeError, make};
 pub use verify::{Check, Checked, verify};

@@ -65,6 +65,9 @@ fn verify_tree(run: &Run, opened: &Opened, name: &str, percent: u8) -> anyhow::R
     };
     let checked = match opened {
         Opened::Local(local) => tree::verify(local, name, &check)?,
+        Opened::Ssh(_) | Opened::Daemon(_) => {
+            bail!("a tree on another machine is verified there, with its folder as the job's repository")
+        }
     };
     let tree::Checked { entries, files_read, damaged } = checked;
     let good = damaged == 0;
@@ -105,6 +108,10 @@ pub(super) fn restore(run: &Run, wanted: &Wanted<'_>, in_place: bool) -> anyhow:
     };
     let restored = match &opened {
         Opened::Local(local) => tree::restore(local, &archive.name, &how, &mut tell)?,
+        Opened::Ssh(ssh) => tree::restore_far(tree::Far::Ssh(ssh), &run.state, &archive.name, &how, &mut tell)?,
+        Opened::Daemon(daemon) => {
+            tree::restore_far(tree::Far::Daemon(daemon), &run.state, &archive.name, &how, &mut tell)?
+        }
     };
     let what = if wanted.dry_run { "would be given back" } else { "given back" };
     let message = format!("{} entries of {} {what} to {}", restored.entries, archive.name, wanted.to.display());

@@ -73,9 +73,16 @@ fn save_tree(run: &Run, opened: &Opened, wanted: &Wanted<'_>) -> anyhow::Result<
     let pace = Pace::new(run.job.limits.bytes_per_second);
     let made = match opened {
         Opened::Local(local) => tree::make(local, &snapshot, &run.problems, &run.progress, &pace, &run.stop),
+        Opened::Ssh(ssh) => make_far(run, tree::Far::Ssh(ssh), &snapshot),
+        Opened::Daemon(daemon) => make_far(run, tree::Far::Daemon(daemon), &snapshot),
     };
     match made {
         Ok(made) => Ok(Saved { record: made.record, entries_removed: made.entries_removed, notes: made.notes }),
         Err(error) => bail!(error),
     }
+}
+
+fn make_far(run: &Run, far: tree::Far<'_>, snapshot: &tree::Snapshot<'_>) -> Result<tree::Made, tree::TreeError> {
+    let pace = run.job.limits.bytes_per_second;
+    tree::make_far(far, &run.state, snapshot, pace, &run.problems, &run.progress, &run.stop)
 }

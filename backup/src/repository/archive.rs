@@ -191,6 +191,13 @@ pub fn fresh_name(unix_ms: i64, form: Form, taken: &[String]) -> String {
     }
 }
 
+/// The time that an archive's name says, milliseconds since 1970-01-01 UTC.
+pub fn stamp_unix_ms(name: &str) -> Option<i64> {
+    let stamp = name.get(.."2026-11-22T021500Z".len())?;
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%dT%H%M%SZ", stamp).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
 /// What form an archive's name says it has; `None` if it is no archive's name.
 pub fn form(name: &str) -> Option<Form> {
     let stamp_bytes = "2026-11-22T021500Z".len();
@@ -209,7 +216,7 @@ pub fn form(name: &str) -> Option<Form> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Found, Record, form, fresh_name, in_order, next_sequence};
+    use super::{Form, Found, Record, form, fresh_name, in_order, next_sequence, stamp_unix_ms};
     use crate::outcome::{ArchiveKind, Outcome};
 
     const FULL: Form = Form::Tar { increment: false, encrypted: false };
@@ -242,6 +249,7 @@ mod tests {
         let second = fresh_name(ms, INC, std::slice::from_ref(&first));
         assert_eq!(second, "2026-11-22T021500Z-2-inc.tar.zst.age");
         assert_eq!(fresh_name(ms, Form::Tree, &[first, second]), "2026-11-22T021500Z-3");
+        assert_eq!(stamp_unix_ms("2026-11-22T021500Z-3"), Some(ms));
         assert_eq!(fresh_name(i64::MAX, Form::Tree, &[]), "1970-01-01T000000Z");
     }
 

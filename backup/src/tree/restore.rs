@@ -111,7 +111,8 @@ pub fn restore(
     Ok(run.restored)
 }
 
-fn open_target(how: &Restore<'_>) -> Result<Arc<OwnedFd>, ReadError> {
+/// Opens the folder to write to; the running system's root only if that was meant.
+pub(super) fn open_target(how: &Restore<'_>) -> Result<Arc<OwnedFd>, ReadError> {
     let failed = |error: std::io::Error| ReadError::Target(format!("opening {}: {error}", how.to.display()));
     std::fs::create_dir_all(how.to).map_err(failed)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

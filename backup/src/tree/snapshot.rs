@@ -32,7 +32,7 @@ const LATEST: &str = "latest";
 /// How many files a run may have open, if it is let.
 const OPEN_FILES: u64 = 8192;
 /// Below so many entries nothing is concluded from how many are gone.
-const FEW_ENTRIES: u64 = 100;
+pub(super) const FEW_ENTRIES: u64 = 100;
 
 /// What one run is to make.
 #[derive(Debug)]

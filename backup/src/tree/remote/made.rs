@@ -1,0 +1,134 @@
+//! One run to another machine.
+
+use std::fs;
+use std::path::Path;
+
+use super::far::Far;
+use super::listing::{Listed, Spool, list};
+use super::transfer::{KEEP, Transferred, transfer};
+use crate::outcome::{ArchiveKind, Problems};
+use crate::progress::Progress;
+use crate::repository::archive::fresh_name;
+use crate::repository::{Form, MANIFEST, Record, RepositoryError};
+use crate::stop::Stop;
+use crate::tree::snapshot::{FEW_ENTRIES, Made, Snapshot, TreeError};
+
+/// Where rsync keeps what it has of a file when it is cut off, in each folder.
+const PARTIAL_DIR: &str = ".rackhaven-partial";
+
+/// Makes a tree of what the job selects on another machine. `state` is the job's own folder of state.
+///
+/// # Errors
+/// When there is no tree then. What was transferred stays for the next run.
+pub fn make_far(
+    far: Far<'_>,
+    state: &Path,
+    snapshot: &Snapshot<'_>,
+    bytes_per_second: Option<u64>,
+    problems: &Problems,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Made, TreeError> {
+    let mut unfinished = far.unfinished()?;
+    let archives = far.store().list()?;
+    let last = Far::last(&archives).map(|last| last.name.clone()).filter(|_| !snapshot.full);
+    let taken: Vec<String> =
+        archives.iter().map(|archive| archive.name.clone()).chain(unfinished.iter().cloned()).collect();
+    let name = fresh_name(snapshot.started_unix_ms, Form::Tree, &taken);
+    let spool = Spool::new(state);
+    let listed = list(&spool, snapshot, &name, last.as_deref(), problems, progress, stop)?;
+    if let Some(before) = listed.before.filter(|before| *before >= FEW_ENTRIES && listed.entries < before / 2) {
+        return Err(TreeError::Vanished { before, now: listed.entries });
+    }
+    let call = Call { far, spool: &spool, bytes_per_second, problems, progress, stop };
+    // The newest of those that were cut off is gone on with, so that a file of which a part is there is not begun again;
+    // then the new tree shares with it. The new one holds nothing but what is there now.
+    unfinished.sort();
+    let resumed = unfinished.pop();
+    for other in unfinished {
+        far.discard(&far.while_written(&other))?;
+    }
+    let mut share: Vec<String> = last.iter().cloned().collect();
+    if let Some(resumed) = &resumed {
+        call.perform(&far.while_written(resumed), &share, false, &Problems::default())?;
+        share.insert(0, far.while_written(resumed));
+    }
+    let written = far.while_written(&name);
+    let mut told = call.perform(&written, &share, false, problems)?;
+    if listed.sly > 0 {
+        let more = call.perform(&written, &[], true, problems)?;
+        told.lacking.extend(more.lacking);
+        told.notes.extend(more.notes);
+    }
+    let record = finish(&call, snapshot, &name, &listed)?;
+    if let Some(resumed) = resumed {
+        far.discard(&far.while_written(&resumed))?;
+    }
+    keep_manifest(&spool)?;
+    told.notes.dedup();
+    Ok(Made { record, entries_removed: listed.removed, notes: told.notes })
+}
+
+struct Call<'a> {
+    far: Far<'a>,
+    spool: &'a Spool,
+    bytes_per_second: Option<u64>,
+    problems: &'a Problems,
+    progress: &'a Progress,
+    stop: &'a Stop,
+}
+
+impl Call<'_> {
+    /// Transfers into the tree of this name. What did not change is shared with others, or only the sly ones are sent.
+    fn perform(&self, into: &str, share: &[String], sly: bool, problems: &Problems) -> Result<Transferred, TreeError> {
+        let mut command = self.far.command();
+        command.args(KEEP).args(["--relative", "--from0"]);
+        command.arg(format!("--partial-dir={PARTIAL_DIR}"));
+        if let Some(pace) = self.bytes_per_second {
+            command.arg(format!("--bwlimit={}", (pace / 1024).max(1)));
+        }
+        let paths = if sly { &self.spool.sly } else { &self.spool.paths };
+        command.arg(format!("--files-from={}", paths.display()));
+        if sly {
+            command.arg("--ignore-times");
+        }
+        for other in share {
+            command.arg(format!("--link-dest=../{other}"));
+        }
+        command.arg("--").arg("/").arg(self.far.address(&format!("{into}/")));
+        let done = transfer(self.far, command, problems, self.progress, self.stop);
+        done.map_err(|error| if self.stop.is_requested() { TreeError::Stopped } else { error.into() })
+    }
+}
+
+fn finish(call: &Call<'_>, snapshot: &Snapshot<'_>, name: &str, listed: &Listed) -> Result<Record, TreeError> {
+    if call.stop.is_requested() {
+        return Err(TreeError::Stopped);
+    }
+    call.far.put(&call.spool.manifest, &format!("{name}{MANIFEST}"))?;
+    Ok(call.far.publish(Record {
+        format: 1,
+        name: name.to_owned(),
+        sequence: 0,
+        received_unix_ms: crate::clock::unix_ms(),
+        started_unix_ms: snapshot.started_unix_ms,
+        kind: ArchiveKind::Snapshot,
+        base: None,
+        outcome: call.problems.outcome(),
+        entries: listed.entries,
+        source_bytes: listed.content_bytes,
+        stored_bytes: call.progress.status().bytes_stored,
+        verified: None,
+    })?)
+}
+
+/// With this the next run compares.
+fn keep_manifest(spool: &Spool) -> Result<(), TreeError> {
+    let kept = || -> std::io::Result<()> {
+        fs::File::open(&spool.manifest)?.sync_all()?;
+        fs::rename(&spool.manifest, &spool.last)?;
+        fs::remove_file(&spool.paths)?;
+        fs::remove_file(&spool.sly)
+    };
+    kept().map_err(|error| RepositoryError::io("keeping the manifest", error).into())
+}
