@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
 mod audit;
+mod backup_far;
+mod backup_trees;
 mod clocks;
 mod commands;
 mod commands_lost;

@@ -16,6 +16,8 @@ pub enum Program {
     Controller,
     /// `ctl`.
     Ctl,
+    /// `rackhaven-backup`.
+    Backup,
 }
 
 impl Program {
@@ -25,6 +27,7 @@ impl Program {
             Self::Agent => "rackhaven-agent",
             Self::Controller => "rackhaven-controller",
             Self::Ctl => "ctl",
+            Self::Backup => "rackhaven-backup",
         }
     }
 

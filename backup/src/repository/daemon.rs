@@ -85,6 +85,16 @@ impl Daemon {
         self.url(&format!("{}/{name}", self.below))
     }
 
+    /// The address of the module, and the job's folder in it.
+    pub fn module_and_below(&self) -> (String, String) {
+        let path = self.remote.path.display().to_string();
+        let path = path.trim_matches('/');
+        let (module, below) = path.split_once('/').unwrap_or((path, ""));
+        let top = Remote { path: format!("/{module}").into(), ..self.remote.clone() };
+        let address = format!("{}/", rackhaven_proto::model::backup::Repository::Daemon(top));
+        (address, format!("{below}/{}", self.below).trim_start_matches('/').to_owned())
+    }
+
     /// What every call of rsync needs.
     pub fn command(&self) -> Command {
         let mut command = child::command("rsync");

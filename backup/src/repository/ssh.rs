@@ -105,7 +105,7 @@ impl Ssh {
         let make = words(
             "mkdir -p \"$1\" && cd \"$1\"
              if ! [ -f \"$3\" ]; then
-               cat > \"$3.$4\" && sync
+               cat > \"$3.$4\" && sync_file \"$3.$4\"
                ln \"$3.$4\" \"$3\" 2>/dev/null || [ -f \"$3\" ] || mv \"$3.$4\" \"$3\"
                rm -f \"$3.$4\"
              fi

@@ -8,7 +8,9 @@ pub(super) fn quoted(word: &str) -> String {
 /// A script that gets `arguments` as `$1` and so on. It ends at the first command that fails.
 pub(super) fn words(script: &str, arguments: &[&str]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
-    format!("set -eu; umask 077; LC_ALL=C; export LC_ALL; set -- {}\n{script}", arguments.join(" "))
+    // One file, or the file system of a folder, where `sync` can do that; everything, where it cannot.
+    let functions = "sync_file() { sync \"$1\" 2>/dev/null || sync; }; sync_here() { sync -f . 2>/dev/null || sync; }";
+    format!("set -eu; umask 077; LC_ALL=C; export LC_ALL; {functions}; set -- {}\n{script}", arguments.join(" "))
 }
 
 /// A value in ssh's own configuration.

@@ -52,15 +52,17 @@ impl Store for Ssh {
         let text = serde_json::to_vec(record)
             .map_err(|error| RepositoryError::io("writing a record", io::Error::from(error)))?;
         let name = format!("{}{RECORD}", record.name);
-        let script =
-            words("cd \"$1\"; cat > \"./$2.partial\"; sync; mv -f \"./$2.partial\" \"./$2\"", &[self.folder(), &name]);
+        let script = words(
+            "cd \"$1\"; cat > \"./$2.partial\"; sync_file \"./$2.partial\"; mv -f \"./$2.partial\" \"./$2\"",
+            &[self.folder(), &name],
+        );
         self.link.ask(&script, &text, SHORT).map(drop)
     }
 
     fn remove(&self, name: &str) -> Result<(), RepositoryError> {
         let script = words(
             "cd \"$1\"
-             if [ -e \"./$2\" ]; then mv \"./$2\" \"./$2$3\"; sync; fi
+             if [ -e \"./$2\" ]; then mv \"./$2\" \"./$2$3\"; sync_file .; fi
              rm -rf \"./$2$3\"; rm -f \"./$2$4\" \"./$2$5\"",
             &[self.folder(), name, REMOVING, MANIFEST, RECORD],
         );

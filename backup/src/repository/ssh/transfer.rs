@@ -21,13 +21,13 @@ const RECEIVE: &str = "cd \"$1\"; n=\"./$2\"
     elif command -v shasum >/dev/null; then h='shasum -a 256'
     elif command -v openssl >/dev/null; then h='openssl dgst -sha256 -r'
     else echo 'none of sha256sum, shasum and openssl is there' >&2; exit 1; fi
-    cat > \"$n\"; sync \"$n\" 2>/dev/null || sync
+    cat > \"$n\"; sync_file \"$n\"
     wc -c < \"$n\"; $h < \"$n\"; date +%s";
 
 /// Gives it its name, if the repository is still the same one.
 const PUBLISH: &str = "cd \"$1\"; n=\"./$2\"; grep -q \"$3\" ../../\"$4\"
     [ -e \"$n$5\" ]; [ ! -e \"$n\" ]
-    cat > \"$n$6$5\"; sync; mv -f \"$n$6$5\" \"$n$6\"; mv \"$n$5\" \"$n\"; sync";
+    cat > \"$n$6$5\"; sync_here; mv -f \"$n$6$5\" \"$n$6\"; mv \"$n$5\" \"$n\"; sync_file .";
 
 pub(super) struct SshUpload {
     link: Link,

@@ -51,6 +51,18 @@ impl Far<'_> {
         }
     }
 
+    /// From where a tree is given back, and what comes before each path in a list of paths. A daemon of rsync 3.5.0 finds
+    /// no file that is listed below another folder than its module's own.
+    pub(super) fn origin(&self, name: &str) -> (String, Vec<u8>) {
+        match self {
+            Self::Ssh(_) => (self.address(&format!("{name}/")), Vec::new()),
+            Self::Daemon(daemon) => {
+                let (module, below) = daemon.module_and_below();
+                (module, format!("{below}/{name}/./").into_bytes())
+            }
+        }
+    }
+
     pub(super) fn host(&self) -> &str {
         match self {
             Self::Ssh(ssh) => &ssh.remote().host,

@@ -85,10 +85,10 @@ pub(super) fn list(
         if change != Change::Same && entry.kind != Kind::Dir {
             Progress::count(&progress.entries_changed, 1);
         }
-        put(&mut paths, &entry.path).map_err(spooled)?;
+        put(&mut paths, b"", &entry.path).map_err(spooled)?;
         if change == Change::Sly {
             listed.sly += 1;
-            put(&mut sly, &entry.path).map_err(spooled)?;
+            put(&mut sly, b"", &entry.path).map_err(spooled)?;
         }
         let record = Record { entry, attributes: None, content: None, place: Place::default() };
         writer.push(&Item::Entry(Box::new(record))).map_err(TreeError::Manifest)?;
@@ -106,8 +106,9 @@ pub(super) fn list(
 }
 
 /// A list of paths below the root, each ended by a NUL.
-pub(super) fn put(out: &mut impl Write, path: &[u8]) -> io::Result<()> {
+pub(super) fn put(out: &mut impl Write, before: &[u8], path: &[u8]) -> io::Result<()> {
     let relative = path.strip_prefix(b"/").filter(|relative| !relative.is_empty()).unwrap_or(b".");
+    out.write_all(before)?;
     out.write_all(relative)?;
     out.write_all(&[0])
 }

@@ -30,7 +30,8 @@ pub fn restore_far(
     if !how.dry_run {
         open_target(how)?;
     }
-    let restored = choose(&fetched, &paths, name, how, told);
+    let (origin, before) = far.origin(name);
+    let restored = choose(&fetched, (&paths, &before), name, how, told);
     let removed = std::fs::remove_file(&fetched);
     let restored = restored?;
     removed.map_err(|error| RepositoryError::io("removing a manifest that was fetched", error))?;
@@ -38,7 +39,7 @@ pub fn restore_far(
         let mut command = far.command();
         command.args(KEEP).args(["--relative", "--from0"]);
         command.arg(format!("--files-from={}", paths.display()));
-        command.arg("--").arg(far.address(&format!("{name}/"))).arg(how.to);
+        command.arg("--").arg(origin).arg(how.to);
         transfer(far, command, how.problems, how.progress, how.stop)?;
     }
     Ok(restored)
@@ -46,7 +47,7 @@ pub fn restore_far(
 
 fn choose(
     manifest: &Path,
-    paths: &Path,
+    (paths, before): (&Path, &[u8]),
     name: &str,
     how: &Restore<'_>,
     told: &mut dyn FnMut(&Record),
@@ -69,7 +70,7 @@ fn choose(
         }
         if wanted {
             told(&record);
-            put(&mut out, &record.entry.path).map_err(spooled)?;
+            put(&mut out, before, &record.entry.path).map_err(spooled)?;
             restored.entries += 1;
             restored.bytes += if record.entry.hard_link.is_none() { record.entry.size } else { 0 };
         }
