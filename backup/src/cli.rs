@@ -28,6 +28,9 @@ pub struct Common {
     /// Keeps what makes increments fast, and which repository a job has
     #[arg(long, value_name = "DIR", default_value = "/var/lib/rackhaven/backup")]
     pub state_dir: PathBuf,
+    /// Where the programs are that jobs name as hooks
+    #[arg(long, value_name = "DIR", default_value = "/etc/rackhaven/backup-hooks.d")]
+    pub hooks_dir: PathBuf,
     /// Progress is written here, as JSON
     #[arg(long, value_name = "FILE")]
     pub status: Option<PathBuf>,

@@ -5,6 +5,7 @@ pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod entry;
+pub mod hooks;
 pub mod manifest;
 pub mod outcome;
 pub mod pace;

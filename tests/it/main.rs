@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup_far;
+mod backup_hooks;
 mod backup_trees;
 mod clocks;
 mod commands;

@@ -1,13 +1,18 @@
 //! `run`: makes an archive, and removes those that are not kept any more.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use anyhow::bail;
 use rackhaven_proto::model::backup::{BackupEngine, Selection};
 
 use super::{Done, Opened, Run, tar};
-use crate::outcome::listed;
+use crate::hooks;
+use crate::outcome::{Outcome, listed};
 use crate::pace::Pace;
 use crate::repository::Record;
 use crate::repository::prune::prune;
+use crate::stop::Stop;
 use crate::tree;
 use crate::walk::Rules;
 
@@ -25,9 +30,74 @@ pub(crate) struct Wanted<'a> {
     pub(crate) full: bool,
 }
 
+/// Where consistent copies are made, in the job's folder of state.
+const PREPARED: &str = "prepared";
+
+/// Saves, with what is to be done before and after. Before anything is done to the repository come the hooks: one of them
+/// may be what mounts it.
 pub(super) fn save(run: &Run, full: bool) -> anyhow::Result<Done> {
+    let prepared = run.state.join(PREPARED);
+    let saved = before(run, &prepared).and_then(|more| save_now(run, full, more));
+    let mut failures = after(run, saved.as_ref().ok());
+    if let Err(error) = std::fs::remove_dir_all(&prepared)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        failures.push(format!("removing {}: {error}", prepared.display()));
+    }
+    match saved {
+        Ok(mut done) => {
+            for failure in &failures {
+                done.message.push_str("; ");
+                done.message.push_str(failure);
+            }
+            if !failures.is_empty() {
+                done.outcome = Some(done.outcome.unwrap_or_else(|| run.problems.outcome()).max(Outcome::Warn));
+            }
+            Ok(done)
+        }
+        Err(error) if failures.is_empty() => Err(error),
+        Err(error) => Err(anyhow::anyhow!("{error:#}; {}", failures.join("; "))),
+    }
+}
+
+fn before(run: &Run, prepared: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let hooks = &run.job.hooks;
+    let repository = run.job.repository.to_string();
+    let told = told(run, &repository, "before");
+    for name in &hooks.before {
+        hooks::run(&run.common.hooks_dir, name, &told, Duration::from_secs(hooks.timeout_s.into()), &run.stop)?;
+    }
+    Ok(hooks::prepare(hooks, prepared, &run.stop)?)
+}
+
+/// Runs all of them, whatever came of the run, and says which failed.
+fn after(run: &Run, done: Option<&Done>) -> Vec<String> {
+    let hooks = &run.job.hooks;
+    let repository = run.job.repository.to_string();
+    let outcome = match done {
+        Some(done) => done.outcome.unwrap_or_else(|| run.problems.outcome()),
+        None if run.stop.is_requested() => Outcome::Stopped,
+        None => Outcome::Failed,
+    };
+    let outcome = outcome.to_string();
+    let archive = done.and_then(|done| done.saved.as_ref()).map_or("", |record| record.name.as_str());
+    let told = hooks::Told { outcome: &outcome, archive, ..told(run, &repository, "after") };
+    let limit = Duration::from_secs(hooks.timeout_s.into());
+    // A run that is stopped leaves things as its hooks found them all the same.
+    let stop = Stop::default();
+    let ran = hooks.after.iter().map(|name| hooks::run(&run.common.hooks_dir, name, &told, limit, &stop));
+    ran.filter_map(Result::err).map(|error| error.to_string()).collect()
+}
+
+fn told<'a>(run: &'a Run, repository: &'a str, phase: &'a str) -> hooks::Told<'a> {
+    hooks::Told { node: run.node.as_str(), job: run.name.as_str(), repository, phase, outcome: "", archive: "" }
+}
+
+fn save_now(run: &Run, full: bool, prepared: Option<PathBuf>) -> anyhow::Result<Done> {
     let opened = run.open()?;
-    let selection = &run.job.selection;
+    let mut selection = run.job.selection.clone();
+    selection.sources.extend(prepared);
+    let selection = &selection;
     let never = match &run.job.repository {
         rackhaven_proto::model::backup::Repository::Folder(folder) => vec![folder.clone(), run.state.clone()],
         _ => vec![run.state.clone()],
