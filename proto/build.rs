@@ -1,8 +1,9 @@
 //! Compiles the contract without an installed protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 7] = [
+    const PROTOS: [&str; 8] = [
         "rackhaven/v1/access.proto",
+        "rackhaven/v1/backup.proto",
         "rackhaven/v1/enrolment.proto",
         "rackhaven/v1/event.proto",
         "rackhaven/v1/fleet.proto",

@@ -3,9 +3,11 @@
 mod job;
 mod raw;
 mod repository;
+mod run;
 mod schedule;
 
 pub use job::{BackupEngine, Hooks, Job, Keep, Limits, OnBattery, Selection};
 pub use raw::RawJob;
 pub use repository::{Remote, Repository};
+pub use run::{ArchiveName, BackupAction, BackupOrder, BackupOutcome, BackupRunId, BackupTrigger, Restore};
 pub use schedule::{Civil, Schedule};
