@@ -1,6 +1,7 @@
 //! The agent: measures, obeys, and keeps what it could not report.
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -231,6 +231,12 @@ impl Node {
             },
             Some(FromController::PowerOffHeard(_)) => self.power_off_heard().await,
             Some(FromController::Welcome(_)) => return Err(Status::internal("a second welcome")),
+            Some(
+                FromController::GivenBackupJobs(_)
+                | FromController::BackupOrder(_)
+                | FromController::BackupStop(_)
+                | FromController::BackupReportStored(_),
+            ) => {}
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),
         }

@@ -1,0 +1,4 @@
+//! Backups of this node: its jobs run by themselves, with the controller or without. The engine, a program of its own,
+//! does the work and knows the calendar; here it is decided what runs when, and watched.
+
+pub mod core;
