@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::access::Directory;
+use crate::backup::{self, Backups};
 use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::config::{Config, RawConfig};
@@ -29,7 +30,7 @@ use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
 use crate::power::config::PowerConfig;
 use crate::power::{self, Power};
 use crate::service;
-use crate::store::{History, Store, StoreError};
+use crate::store::{BackupFilter, History, Store, StoreError};
 use crate::waiting::{Found, until_initialised};
 
 /// How often liveness is looked at.
@@ -109,6 +110,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     }
     tasks.spawn(watch_nodes(Arc::clone(&core)));
     let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
+    tasks.spawn(backup::keep_watch(Arc::clone(&core)));
     tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
     let status = format!("cluster {}", core.cluster.name);
@@ -184,6 +186,13 @@ async fn assemble(
 ) -> anyhow::Result<Core> {
     let authority = read_authority(files, &cluster)?;
     let (nodes, users) = (store.nodes().await?, store.users().await?);
+    let backups = Backups::load(backup::Loaded {
+        jobs: store.backup_jobs().await?,
+        runs: store.backup_runs_that_count().await?,
+        archives: store.backup_archives(BackupFilter::default()).await?,
+        troubles: store.backup_troubles().await?,
+        given: store.given_jobs().await?,
+    });
     let (certificates, open) = (store.certificates().await?, store.open_commands().await?);
     // The clock cannot be before the newest certificate was issued.
     clock.has_passed(certificates.iter().map(|row| row.issued_ms).max().unwrap_or(0));
@@ -211,6 +220,7 @@ async fn assemble(
         clock,
         store,
         power,
+        backups,
         history,
         authority,
         cluster,

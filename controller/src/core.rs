@@ -8,6 +8,7 @@ use rackhaven_proto::model::{ClusterId, Endpoint};
 use tokio::sync::Notify;
 
 use crate::access::{Caller, Directory};
+use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::config::Config;
@@ -48,6 +49,8 @@ pub struct Core {
     pub commands: Commands,
     /// The supply, and what follows from it.
     pub power: Power,
+    /// What nodes tell of their backups.
+    pub backups: Backups,
     /// Open connections, by who holds them.
     pub connections: Connections,
     /// Refused calls, on their way into the audit log.

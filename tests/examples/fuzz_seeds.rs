@@ -83,10 +83,90 @@ fn session_seeds() -> anyhow::Result<Vec<Seed>> {
         controller("events-stored", FromController::EventsStored(v1::EventsStored { ids: vec!["0a-1".into()] })),
         controller("command-stored", FromController::CommandStored(v1::CommandStored { id: id.to_string() })),
     ];
+    seeds.extend([
+        agent("backup-jobs", FromAgent::BackupJobs(v1::BackupJobs { jobs: vec![backup_job()], given_revision: 2 })),
+        agent("backup-report", FromAgent::BackupReport(backup_report())),
+        agent(
+            "backup-progress",
+            FromAgent::BackupProgress(v1::BackupProgress {
+                run_id: "0a1b2c".into(),
+                job: "etc".into(),
+                action: "save".into(),
+                phase: "reading".into(),
+                bytes: 4096,
+                path: "/etc/hosts".into(),
+                ..v1::BackupProgress::default()
+            }),
+        ),
+        controller("backup-given", FromController::GivenBackupJobs(backup_given())),
+        controller("backup-order", FromController::BackupOrder(backup_order())),
+    ]);
     for (name, outcome) in outcomes {
         seeds.push(agent(name, FromAgent::CommandUpdate((id.clone(), outcome).into())));
     }
     Ok(seeds)
+}
+
+fn backup_job() -> v1::BackupJob {
+    v1::BackupJob {
+        name: "etc".into(),
+        engine: "tar".into(),
+        sources: vec!["/etc".into()],
+        repository: "ssh://backup@nas:22/srv".into(),
+        schedule: "daily".into(),
+        next_unix_ms: Some(NOW_S * 1000),
+        given: true,
+        problem: "there is no hook dump-db".into(),
+    }
+}
+
+fn backup_report() -> v1::BackupReport {
+    let run = v1::BackupRun {
+        run_id: "0a1b2c".into(),
+        job: "etc".into(),
+        action: "save".into(),
+        trigger: "catch-up".into(),
+        started_unix_ms: NOW_S * 1000,
+        ended_unix_ms: NOW_S * 1000 + 1,
+        outcome: v1::BackupOutcome::Partial.into(),
+        message: "two files are missing".into(),
+        archive: "2026-01-01T000000Z-full.tar.zst".into(),
+        problems: vec![v1::BackupProblem { path: "/etc/shadow".into(), reason: "Permission denied".into() }],
+        problem_count: 2,
+        ..v1::BackupRun::default()
+    };
+    let archive = |day: i64, bytes: u64| v1::BackupArchive {
+        name: format!("2026-01-0{day}T000000Z-full.tar.zst"),
+        kind: "full".into(),
+        made_unix_ms: (NOW_S + day * 86_400) * 1000,
+        bytes,
+        outcome: v1::BackupOutcome::Ok.into(),
+        ..v1::BackupArchive::default()
+    };
+    let archives = vec![archive(1, 900), archive(2, 900), archive(3, 900), archive(4, 9)];
+    v1::BackupReport { run: Some(run), archives: Some(v1::BackupArchives { archives }) }
+}
+
+fn backup_given() -> v1::GivenBackupJobs {
+    let toml = "sources = [\"/etc\"]\nrepository = \"/mnt/nas\"\nschedule = \"Mon..Fri 02:00\"\n[keep]\ndaily = 7\n";
+    v1::GivenBackupJobs { revision: 3, jobs: vec![v1::GivenBackupJob { name: "etc".into(), toml: toml.into() }] }
+}
+
+fn backup_order() -> v1::BackupOrder {
+    let restore = v1::BackupRestore {
+        before_unix_ms: Some(NOW_S * 1000),
+        paths: vec!["/etc/hosts".into()],
+        to: "/tmp/back".into(),
+        of_node: "pi-2".into(),
+        ..v1::BackupRestore::default()
+    };
+    v1::BackupOrder {
+        run_id: "0a1b2c".into(),
+        job: "etc".into(),
+        action: Some(v1::BackupAction { action: Some(v1::backup_action::Action::Restore(restore)) }),
+        expires_in_ms: 60_000,
+        requested_by: "user/ann".into(),
+    }
 }
 
 fn hello() -> v1::Hello {
@@ -288,7 +368,7 @@ fn kernel_seeds() -> anyhow::Result<Vec<Seed>> {
             "proc/loadavg",
             "proc/diskstats",
             "proc/net/dev",
-            "proc/1/mounts",
+            "proc/self/mountinfo",
             "proc/pressure/io",
             "proc/self/statm",
         ] {

@@ -6,6 +6,7 @@ mod audit;
 mod backup_far;
 mod backup_hooks;
 mod backup_trees;
+mod backups;
 mod clocks;
 mod commands;
 mod commands_lost;

@@ -1,6 +1,8 @@
 //! Entry points for fuzzing: all that reads bytes from outside. Whatever comes, nothing panics, and what is taken means
 //! the same when it is written down and read again.
 
+mod backups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::path::Path;
@@ -105,6 +107,9 @@ pub fn agent_message(data: &[u8]) {
                 assert_eq!(v1::StopReport::from(report.clone()).try_into(), Ok(report));
             }
         }
+        Some(FromAgent::BackupJobs(wire)) => backups::jobs(wire),
+        Some(FromAgent::BackupProgress(wire)) => backups::progress(&wire),
+        Some(FromAgent::BackupReport(wire)) => backups::report(wire),
         None => {}
     }
 }
@@ -134,7 +139,11 @@ pub fn controller_message(data: &[u8]) {
         Some(FromController::ShutdownAbort(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::DrainEnded(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::PowerOffHeard(wire)) => same_again::<OrderId>(&wire.order_id),
-        Some(FromController::StopReportStored(_)) => {}
+        Some(FromController::GivenBackupJobs(wire)) => backups::given(&wire),
+        Some(FromController::BackupOrder(wire)) => backups::order(wire),
+        Some(
+            FromController::StopReportStored(_) | FromController::BackupStop(_) | FromController::BackupReportStored(_),
+        ) => {}
         None => {}
     }
 }

@@ -5,6 +5,7 @@ mod directory;
 use std::fmt;
 
 use rackhaven_pki::Subject;
+use rackhaven_proto::model::backup::BackupAction;
 use rackhaven_proto::model::{NodeName, Role, UserName};
 
 pub use directory::{CertificateState, Directory};
@@ -72,6 +73,15 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.Power/Drill", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Power/Abort", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Power/ListOutages", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Backups/ListJobs", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Backups/ApplyJobs", Requirement::AtLeast(Role::Admin)),
+    ("/rackhaven.v1.Backups/RemoveJobs", Requirement::AtLeast(Role::Admin)),
+    // What removes or writes over something asks for more: `decide_run`.
+    ("/rackhaven.v1.Backups/Start", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Backups/Stop", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Backups/Watch", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Backups/ListRuns", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Backups/ListArchives", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Access/WhoAmI", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Access/InviteUser", Requirement::AtLeast(Role::Admin)),
     ("/rackhaven.v1.Access/ListUsers", Requirement::AtLeast(Role::Viewer)),
@@ -124,6 +134,22 @@ pub fn decide(caller: &Caller, method: &str) -> Result<(), Denial> {
     }
 }
 
+/// Decides on one kind of backup run, for whoever may call `Backups/Start`: archives are removed, and files written over,
+/// by admins only.
+///
+/// # Errors
+/// The reason of a denial.
+pub fn decide_run(caller: &Caller, action: &BackupAction) -> Result<(), Denial> {
+    let harms = matches!(action, BackupAction::Restore(_) | BackupAction::Prune { dry_run: false });
+    match caller {
+        Caller::User(name, has) if harms && *has < Role::Admin => {
+            let message = format!("{} of a backup needs the role {}; {name} is {has}", action.as_str(), Role::Admin);
+            Err(Denial::NotAllowed(message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `/rackhaven.v1.Fleet/GetStatus` as people say it: `Fleet/GetStatus`.
 pub fn short_name(method: &str) -> &str {
     method.strip_prefix("/rackhaven.v1.").unwrap_or(method)
@@ -131,7 +157,9 @@ pub fn short_name(method: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Caller, Denial, METHODS, Requirement, Role, Subject, decide};
+    use rackhaven_proto::model::backup::Restore;
+
+    use super::{BackupAction, Caller, Denial, METHODS, Requirement, Role, Subject, decide, decide_run};
 
     fn callers() -> Vec<(&'static str, Caller)> {
         let user = |role| Caller::User("ann".parse().unwrap(), role);
@@ -170,6 +198,7 @@ mod tests {
     fn every_method_of_the_contract_has_one_row() {
         let protos = [
             include_str!("../../../proto/rackhaven/v1/access.proto"),
+            include_str!("../../../proto/rackhaven/v1/backup.proto"),
             include_str!("../../../proto/rackhaven/v1/enrolment.proto"),
             include_str!("../../../proto/rackhaven/v1/event.proto"),
             include_str!("../../../proto/rackhaven/v1/fleet.proto"),
@@ -202,6 +231,33 @@ mod tests {
             if let Requirement::AtLeast(role) = requirement {
                 assert!(looks || *role > Role::Viewer, "{method} is open to viewers");
             }
+        }
+    }
+
+    #[test]
+    fn backups_are_harmed_by_admins_only() {
+        let restore = Restore {
+            archive: None,
+            before_unix_ms: None,
+            paths: Vec::new(),
+            to: "/tmp/back".into(),
+            dry_run: true,
+            in_place: false,
+            of_node: None,
+        };
+        for (action, operators) in [
+            (BackupAction::Save { full: true }, true),
+            (BackupAction::Verify { archive: None, percent: 100 }, true),
+            (BackupAction::List, true),
+            (BackupAction::Prune { dry_run: true }, true),
+            (BackupAction::Prune { dry_run: false }, false),
+            (BackupAction::Restore(restore), false),
+        ] {
+            for (role, allowed) in [(Role::Operator, operators), (Role::Admin, true)] {
+                let caller = Caller::User("ann".parse().unwrap(), role);
+                assert_eq!(decide_run(&caller, &action).is_ok(), allowed, "{role}: {action:?}");
+            }
+            assert!(decide_run(&Caller::Local(0), &action).is_ok());
         }
     }
 

@@ -7,7 +7,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
-use super::summary::{judge, overall, sort, summary, with_power};
+use super::summary::{judge, overall, sort, summary, with_backups, with_power};
 use super::{Answers, bad_input, node_command, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
@@ -120,6 +120,10 @@ impl Fleet for FleetService {
         if let Some(power) = &power {
             (verdict, verdict_reason) = with_power((verdict, verdict_reason), power);
         }
+        let backups = core.backups.summary(wall_ms);
+        if let Some(backups) = &backups {
+            (verdict, verdict_reason) = with_backups((verdict, verdict_reason), backups);
+        }
         Ok(Response::new(v1::FleetStatus {
             cluster_id: core.cluster.id.to_string(),
             cluster_name: core.cluster.name.clone(),
@@ -135,6 +139,7 @@ impl Fleet for FleetService {
                 .load(Ordering::Relaxed)
                 .saturating_mul(1000),
             power,
+            backups,
         }))
     }
 
@@ -222,6 +227,7 @@ impl Fleet for FleetService {
         core.directory.revoke(&subject, None);
         let outbox = core.registry.remove(&name).flatten();
         core.commands.forget(&name);
+        core.backups.forget(&name);
         if let Some(outbox) = &outbox {
             outbox.end(Status::permission_denied(format!("{name} was removed from the fleet")));
         }

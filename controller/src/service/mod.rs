@@ -1,11 +1,13 @@
 //! The services of the contract. Each converts, asks the cores, performs, converts back.
 
 mod access;
+mod backups;
 mod enrolment;
 mod events;
 mod fleet;
 mod node_command;
 mod power;
+mod session_backups;
 mod sessions;
 mod summary;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use rackhaven_proto::Invalid;
 use rackhaven_proto::v1::access_server::AccessServer;
+use rackhaven_proto::v1::backups_server::BackupsServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
 use rackhaven_proto::v1::fleet_server::FleetServer;
@@ -26,10 +29,14 @@ use tonic::service::Routes;
 use crate::core::Core;
 use crate::store::StoreError;
 
-/// Longest message of an agent, bytes. A sample of a large machine has some 10 KiB.
-const AGENT_MESSAGE_BYTES: usize = 256 * 1024;
+/// Longest message of an agent, bytes. A sample of a large machine has some 10 KiB, the report of a backup with two
+/// thousand archives some 300 KiB.
+const AGENT_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Longest message of a user, bytes.
 const USER_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Longest message of a user about backups, bytes: it holds whole jobs.
+const BACKUP_MESSAGE_BYTES: usize = 512 * 1024;
 
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -48,12 +55,15 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         AccessServer::new(access::AccessService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     let power =
         PowerServer::new(power::PowerService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    let backups = BackupsServer::new(backups::BackupService::new(Arc::clone(core)))
+        .max_decoding_message_size(BACKUP_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
         .add_service(events)
         .add_service(access)
         .add_service(power)
+        .add_service(backups)
 }
 
 pub use sessions::settings;

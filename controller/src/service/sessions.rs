@@ -19,7 +19,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Answers, bad_input};
+use super::{Answers, bad_input, session_backups};
 use crate::access::Caller;
 use crate::core::Core;
 use crate::fleet::{Outbox, SessionId};
@@ -149,6 +149,7 @@ impl Sessions for SessionService {
         for command in core.commands.due(&name, now_ms) {
             outbox.try_send(ToAgent::Command(command.into()));
         }
+        session_backups::greet(core, &name, &outbox);
         if attached.facts_changed {
             let Hello { agent_version, facts, last_run, .. } = hello;
             let stored = core.store.set_node_facts(name.clone(), agent_version, facts, last_run).await;
@@ -308,6 +309,15 @@ impl Session {
                 Ok(())
             }
             Some(FromAgent::StopReport(wire)) => self.stop_report(StopReport::try_from(wire).map_err(bad_input)?).await,
+            Some(FromAgent::BackupJobs(told)) => session_backups::jobs(core, &self.name, told).await,
+            Some(FromAgent::BackupProgress(progress)) => session_backups::progress(core, &self.name, progress),
+            Some(FromAgent::BackupReport(report)) => {
+                if self.event_quota.check_key(&self.name).is_err() {
+                    tracing::warn!(node = %self.name, "too many reports: the node will send this one again");
+                    return Ok(());
+                }
+                session_backups::report(core, &self.name, &self.outbox, report).await
+            }
             Some(FromAgent::Hello(_)) => Err(Status::invalid_argument("a second hello")),
             Some(FromAgent::Heartbeat(_) | FromAgent::Sample(_)) | None => {
                 Err(Status::invalid_argument("an empty message, or one that this version does not know"))

@@ -67,6 +67,20 @@ pub(super) fn with_power(nodes: (v1::Verdict, String), power: &v1::PowerStatus) 
     (if nodes.0 as i32 > verdict as i32 { nodes.0 } else { verdict }, reason)
 }
 
+/// The same verdict together with that on the backups: a fleet whose backups fail is not well.
+pub(super) fn with_backups(nodes: (v1::Verdict, String), backups: &v1::BackupSummary) -> (v1::Verdict, String) {
+    let counts = [(backups.failed, "failed"), (backups.late, "late")].into_iter().filter(|(count, _)| *count > 0);
+    let troubles: Vec<_> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    if troubles.is_empty() {
+        return nodes;
+    }
+    let text = format!("backups: {}", troubles.join(", "));
+    match nodes {
+        (v1::Verdict::Ok, _) => (v1::Verdict::Degraded, text),
+        (verdict, reason) => (verdict, format!("{reason}; {text}")),
+    }
+}
+
 /// One row of the status.
 pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
     let view = &node.view;

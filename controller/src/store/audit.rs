@@ -69,6 +69,14 @@ impl Store {
         self.run(move |connection| append(connection, &entry)).await
     }
 
+    /// Adds several records together.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn audit_all(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.run(move |connection| entries.iter().try_for_each(|entry| append(connection, entry))).await
+    }
+
     /// The newest records, oldest first, at most `limit`.
     ///
     /// # Errors

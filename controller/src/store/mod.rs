@@ -4,6 +4,8 @@
 //! result is handed out only after its commit: what a caller was told is on the disk.
 
 mod audit;
+mod backup_given;
+mod backups;
 mod certificates;
 mod commands;
 mod events;
@@ -21,6 +23,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use audit::{AuditEntry, AuditRow};
+pub use backup_given::{GivenJob, GivenJobs};
+pub use backups::{BackupFilter, BackupRunRow, JobArchives};
 pub use certificates::CertificateRow;
 pub use commands::{CommandRow, CommandState};
 pub use events::{EventFilter, EventRow};

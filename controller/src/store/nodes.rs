@@ -157,6 +157,12 @@ impl Store {
                 "DELETE FROM nodes WHERE name = ?1",
                 "DELETE FROM tokens WHERE purpose IN ('node', 'rejoin') AND name = ?1",
                 "DELETE FROM commands WHERE node = ?1",
+                "DELETE FROM backup_jobs WHERE node = ?1",
+                "DELETE FROM backup_runs WHERE node = ?1",
+                "DELETE FROM backup_archives WHERE node = ?1",
+                "DELETE FROM backup_troubles WHERE node = ?1",
+                "DELETE FROM backup_given WHERE node = ?1",
+                "DELETE FROM backup_given_revisions WHERE node = ?1",
             ] {
                 connection.execute(sql, [name.as_str()]).map_err(StoreError::sqlite("removing a node"))?;
             }

@@ -62,6 +62,25 @@ CREATE TABLE outage_events (
 ) STRICT;
 CREATE INDEX outage_events_by_outage ON outage_events (outage, position);
 ",
+        "
+CREATE TABLE backup_jobs (node TEXT PRIMARY KEY, told BLOB NOT NULL) STRICT;
+CREATE TABLE backup_runs (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, run_id TEXT NOT NULL, job TEXT NOT NULL,
+    action TEXT NOT NULL, outcome INTEGER NOT NULL, ended_ms INTEGER NOT NULL, run BLOB NOT NULL, UNIQUE (node, run_id)
+) STRICT;
+CREATE INDEX backup_runs_by_job ON backup_runs (node, job, position);
+CREATE INDEX backup_runs_by_id ON backup_runs (run_id);
+CREATE TABLE backup_archives (
+    node TEXT NOT NULL, job TEXT NOT NULL, listed_ms INTEGER NOT NULL, archives BLOB NOT NULL, PRIMARY KEY (node, job)
+) STRICT;
+CREATE TABLE backup_troubles (
+    node TEXT NOT NULL, job TEXT NOT NULL, trouble TEXT NOT NULL, PRIMARY KEY (node, job, trouble)
+) STRICT;
+CREATE TABLE backup_given (
+    node TEXT NOT NULL, job TEXT NOT NULL, revision INTEGER NOT NULL, toml TEXT NOT NULL, PRIMARY KEY (node, job)
+) STRICT;
+CREATE TABLE backup_given_revisions (node TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
+",
     ],
 };
 
