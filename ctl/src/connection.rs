@@ -13,6 +13,7 @@ use rackhaven_pki::clock::SystemClock;
 use rackhaven_pki::{Credentials, Token};
 use rackhaven_proto::model::Endpoint;
 use rackhaven_proto::v1::access_client::AccessClient;
+use rackhaven_proto::v1::backups_client::BackupsClient;
 use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
@@ -112,6 +113,11 @@ impl Connection {
     /// The supply, outages, shutdowns.
     pub(crate) fn power(&self) -> PowerClient<Channel> {
         PowerClient::new(self.channel.clone())
+    }
+
+    /// Jobs, runs and archives of backups.
+    pub(crate) fn backups(&self) -> BackupsClient<Channel> {
+        BackupsClient::new(self.channel.clone())
     }
 
     /// What has happened.

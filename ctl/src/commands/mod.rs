@@ -1,6 +1,7 @@
 //! The commands: a folder for each noun, a file for each verb.
 
 mod audit;
+mod backup;
 mod completions;
 mod context;
 mod events;
@@ -29,6 +30,9 @@ pub(crate) enum Command {
     /// The supply: status, plan, drill, shutdown, abort, history
     #[command(subcommand)]
     Power(power::PowerCommand),
+    /// What nodes save: jobs, run, verify, restore, prune, history, archives, watch, stop
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// What has happened in the fleet
     Events(events::EventsArgs),
     /// Who did what
@@ -56,6 +60,7 @@ impl Command {
             Self::Status(args) => Box::pin(status::run(args, invocation)).await,
             Self::Node(command) => Box::pin(command.run(invocation)).await,
             Self::Power(command) => Box::pin(command.run(invocation)).await,
+            Self::Backup(command) => Box::pin(command.run(invocation)).await,
             Self::Events(args) => Box::pin(events::run(args, invocation)).await,
             Self::Audit(args) => Box::pin(audit::run(args, invocation)).await,
             Self::Login(args) => Box::pin(login::run(args, invocation)).await,

@@ -4,13 +4,14 @@ use rackhaven_ctl::ExitStatus;
 use rackhaven_proto::v1::command_progress::State;
 use rackhaven_proto::v1::{CommandProgress, WhoAmIResponse};
 
+use crate::backup_rack;
 use crate::fleet::detail;
 use crate::harness::{Ctl, Outcome};
 use crate::rack;
 use crate::script::{Controller, Script};
 use crate::storm;
 
-const HARMFUL: [&str; 7] = [
+const HARMFUL: [&str; 9] = [
     "node reboot pi-1",
     "node poweroff pi-1",
     "node remove pi-1",
@@ -18,6 +19,8 @@ const HARMFUL: [&str; 7] = [
     "power shutdown --node pi-1 --reason dust",
     "power shutdown --stage workers --reason dust --no-follow",
     "power drill pi-1",
+    "backup prune etc --node pi-1",
+    "backup restore etc --node pi-1 --to / --in-place",
 ];
 
 fn progress(state: State, message: &str) -> CommandProgress {
@@ -32,6 +35,7 @@ fn controller(steps: Vec<CommandProgress>) -> Controller {
         progress: steps,
         plan: rack::plan(),
         // Of a shutdown and of a drill, of which each sees what it looks for.
+        started: vec![backup_rack::started("pi-1", "etc", "r-1")],
         timeline: [storm::drill(&["pi-1"]), storm::shutdown(&["pi-1"])].concat(),
         ..Script::default()
     })

@@ -90,6 +90,7 @@ pub(crate) fn degraded() -> FleetStatus {
         nodes: vec![down, spare, nas, master, node("pi-1"), node("pi-2")],
         server_certificate_ends_unix_ms: NOW_MS + 300 * DAY_MS as i64,
         power: None,
+        backups: None,
     }
 }
 

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as its tests do")]
 
 mod asks;
+mod backup;
+mod backup_follows;
+mod backup_rack;
 mod contexts;
 mod failures;
 mod fleet;

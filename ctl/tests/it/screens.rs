@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use rackhaven_proto::v1::*;
 
+use crate::backup_rack;
 use crate::fleet::{NOW_MS, degraded, detail, events, healthy};
 use crate::harness::{Ctl, both};
 use crate::rack;
@@ -31,6 +32,11 @@ fn script() -> Script {
         plan: rack::plan(),
         timeline: storm::shutdown(&["pi-1"]),
         outages: storm::outages(),
+        jobs: backup_rack::jobs(),
+        started: vec![backup_rack::started("pi-1", "etc", "r-1")],
+        backups: backup_rack::night()[..4].to_vec(),
+        runs: backup_rack::runs(),
+        archives: backup_rack::archives(),
         ..Script::default()
     }
 }
@@ -249,6 +255,12 @@ fn every_key_is_documented() {
         "power history",
         "power shutdown --node pi-1 --reason test --yes",
         "power drill pi-1 --yes",
+        "backup jobs",
+        "backup jobs remove etc",
+        "backup run etc --follow",
+        "backup history",
+        "backup archives",
+        "backup stop r-1",
     ] {
         let folder = tempfile::tempdir().unwrap();
         let served = Controller::new(script()).serve(folder.path());

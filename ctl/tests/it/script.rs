@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use futures_util::{Stream, StreamExt};
 use rackhaven_proto::v1::access_server::{Access, AccessServer};
+use rackhaven_proto::v1::backups_server::{Backups, BackupsServer};
 use rackhaven_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use rackhaven_proto::v1::events_server::{Events, EventsServer};
 use rackhaven_proto::v1::fleet_server::{Fleet, FleetServer};
@@ -48,6 +49,13 @@ pub(crate) struct Script {
     pub(crate) ending: Ending,
     pub(crate) outages: Vec<Outage>,
     pub(crate) abort: AbortPowerResponse,
+    pub(crate) jobs: Vec<NodeBackupJob>,
+    pub(crate) pending: Vec<String>,
+    pub(crate) started: Vec<StartedBackup>,
+    /// What a watch of backups tells; then it ends as `ending` says.
+    pub(crate) backups: Vec<BackupChange>,
+    pub(crate) runs: Vec<NodeBackupRun>,
+    pub(crate) archives: Vec<NodeBackupArchive>,
     /// Answered to each call in place of all else.
     pub(crate) refusal: Option<(Code, &'static str)>,
     pub(crate) enrolment: Option<Issuer>,
@@ -101,6 +109,7 @@ impl Controller {
         routes.add_service(AccessServer::new(self.clone()));
         routes.add_service(EnrolmentServer::new(self.clone()));
         routes.add_service(PowerServer::new(self.clone()));
+        routes.add_service(BackupsServer::new(self.clone()));
         routes.routes()
     }
 
@@ -301,5 +310,60 @@ impl Power for Controller {
             let meant = |outage: &&Outage| number == 0 || outage.number == number;
             ListOutagesResponse { outages: script.outages.iter().filter(meant).cloned().collect() }
         })
+    }
+}
+
+#[tonic::async_trait]
+impl Backups for Controller {
+    type WatchStream = Answers<BackupChange>;
+
+    async fn list_jobs(
+        &self,
+        request: Request<ListBackupJobsRequest>,
+    ) -> Result<Response<ListBackupJobsResponse>, Status> {
+        self.answer(&request, |script| ListBackupJobsResponse { jobs: script.jobs.clone() })
+    }
+
+    async fn apply_jobs(
+        &self,
+        request: Request<ApplyBackupJobsRequest>,
+    ) -> Result<Response<ApplyBackupJobsResponse>, Status> {
+        self.answer(&request, |script| ApplyBackupJobsResponse { pending: script.pending.clone() })
+    }
+
+    async fn remove_jobs(
+        &self,
+        request: Request<RemoveBackupJobsRequest>,
+    ) -> Result<Response<RemoveBackupJobsResponse>, Status> {
+        self.answer(&request, |_| RemoveBackupJobsResponse {})
+    }
+
+    async fn start(&self, request: Request<StartBackupsRequest>) -> Result<Response<StartBackupsResponse>, Status> {
+        self.answer(&request, |script| StartBackupsResponse { started: script.started.clone() })
+    }
+
+    async fn stop(&self, request: Request<StopBackupsRequest>) -> Result<Response<StopBackupsResponse>, Status> {
+        self.answer(&request, |_| StopBackupsResponse {})
+    }
+
+    async fn watch(&self, request: Request<WatchBackupsRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.answer(&request, |script| ending(script.backups.clone(), script.ending))
+    }
+
+    async fn list_runs(
+        &self,
+        request: Request<ListBackupRunsRequest>,
+    ) -> Result<Response<ListBackupRunsResponse>, Status> {
+        let limit = request.get_ref().limit as usize;
+        self.answer(&request, |script| ListBackupRunsResponse {
+            runs: script.runs.iter().take(limit).cloned().collect(),
+        })
+    }
+
+    async fn list_archives(
+        &self,
+        request: Request<ListBackupArchivesRequest>,
+    ) -> Result<Response<ListBackupArchivesResponse>, Status> {
+        self.answer(&request, |script| ListBackupArchivesResponse { archives: script.archives.clone() })
     }
 }

@@ -3,6 +3,7 @@ use rackhaven_proto::model::Verdict;
 use rackhaven_proto::v1::{self, FleetStatus};
 use serde::Serialize;
 
+use crate::commands::backup::BackupsReport;
 use crate::commands::node::NodeReport;
 use crate::commands::power::PowerReport;
 use crate::connection::Origin;
@@ -23,6 +24,7 @@ pub(crate) struct StatusReport {
     pub(super) time: Option<String>,
     pub(super) controller: ControllerReport,
     pub(super) power: Option<PowerReport>,
+    pub(super) backups: Option<BackupsReport>,
     pub(super) nodes: Vec<NodeReport>,
 }
 
@@ -57,6 +59,7 @@ impl StatusReport {
                 certificate_expires: rfc3339_given(status.server_certificate_ends_unix_ms),
             },
             power: status.power.map(PowerReport::new).transpose()?,
+            backups: status.backups.as_ref().map(BackupsReport::new),
             nodes: status.nodes.into_iter().map(NodeReport::new).collect::<Result<_, _>>()?,
         })
     }
