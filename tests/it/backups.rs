@@ -455,3 +455,52 @@ async fn what_cannot_be_is_refused_and_harms_nobody_else() {
     other.send(heartbeat()).await.unwrap();
     fleet.wait_for_state("pi-2", NodeState::Up).await.unwrap();
 }
+
+#[tokio::test]
+async fn ctl_gives_a_job_and_follows_its_runs() {
+    let (fleet, node) = fleet().await;
+    let ctl = fleet.ctl();
+    let file = fleet.folder().join("etc.toml");
+    std::fs::write(&file, format!("{JOB}colour = 1\n")).unwrap();
+    let apply = format!("backup jobs apply --node pi-1 -f {}", file.display());
+    let refused = ctl.fails(&apply, 1).await.unwrap();
+    assert!(refused.err.contains("etc.toml: line 4: unknown field `colour`"), "{}", refused.err);
+    std::fs::write(&file, JOB).unwrap();
+    assert_eq!(ctl.json(&apply).await.unwrap()["pending"][0], "pi-1");
+    let away = ctl.fails("backup run etc --node pi-1", 1).await.unwrap();
+    assert!(away.out.contains("pi-1/etc: not begun"), "{}", away.out);
+    let mut session = HandSession::open(&node).await.unwrap();
+    given_set(&mut session).await;
+    let taken = vec![v1::BackupJob { given: true, ..job("etc") }];
+    session.send(Body::BackupJobs(v1::BackupJobs { jobs: taken, given_revision: 1 })).await.unwrap();
+    wait_for_job(&fleet, "the job", |job| !job.pending).await;
+    for outcome in [v1::BackupOutcome::Ok, v1::BackupOutcome::Failed] {
+        let folder = |name: &str| {
+            let folder = fleet.folder().join(format!("{name}-{}", outcome.as_str_name()));
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let mut followed = ctl.start("backup run etc --follow", &folder("followed")).unwrap();
+        let id = order(&mut session).await.run_id;
+        let mut watched = ctl.start(&format!("backup watch {id} -o json"), &folder("watched")).unwrap();
+        session.send(progress(&id, 2048)).await.unwrap();
+        for ctl in [&followed, &watched] {
+            wait_for("the progress", async || Ok(ctl.output().contains("reading").then_some(()))).await.unwrap();
+        }
+        stored(&mut session, report(run(&id, outcome), Some(vec![archive(0, 4096)])), &id).await;
+        let good = outcome == v1::BackupOutcome::Ok;
+        for ctl in [&mut followed, &mut watched] {
+            assert_eq!(ctl.ended().await.unwrap().success(), good, "{}", ctl.log());
+        }
+    }
+    let history = ctl.json("backup history etc").await.unwrap();
+    assert_eq!((&history["runs"][0]["outcome"], &history["runs"][1]["outcome"]), (&"failed".into(), &"ok".into()));
+    let archives = ctl.json("backup archives --node pi-1").await.unwrap();
+    assert_eq!(archives["archives"][0]["saved_bytes"], 4096);
+    let status = ctl.json("status").await.unwrap();
+    assert_eq!((&status["backups"]["jobs"], &status["backups"]["failed"]), (&1.into(), &1.into()));
+    ctl.fails("status --check", 3).await.unwrap();
+    ctl.fails("backup prune etc", 2).await.unwrap();
+    ctl.ok("backup jobs remove etc").await.unwrap();
+    assert!(given_set(&mut session).await.jobs.is_empty());
+}
