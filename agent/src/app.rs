@@ -11,6 +11,7 @@ use rackhaven_proto::model::{RunId, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backup::{self, Backups, StoppedByShutdown};
 use crate::config::{Config, RawConfig};
 use crate::host::inhibit::{Inhibitor, Told};
 use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Place, Roots};
@@ -18,7 +19,7 @@ use crate::host::units::UnitsWatch;
 use crate::host::{Clock, PowerSwitch, Probe};
 use crate::link::{Link, Node, Parts, Request};
 use crate::service;
-use crate::shutdown::{Ends, Event, NoBackups, Setup, Shutdown, ToShutdown};
+use crate::shutdown::{Ends, Event, RunningBackups, Setup, Shutdown, ToShutdown};
 use crate::state::{Began, Journal, Spool, StateFolder, begin_run, end_run};
 use crate::trust::BoardTrust;
 use crate::waiting::{Joined, until_joined};
@@ -52,10 +53,29 @@ fn switch(config: &Config) -> Arc<dyn PowerSwitch> {
     Arc::new(CommandSwitch::new(power.reboot_command, power.poweroff_command, power.timeout, Place::beyond_sandbox()))
 }
 
-fn setup(config: &Config) -> Arc<Setup> {
+fn setup(config: &Config, backups: &Arc<StoppedByShutdown>) -> Arc<Setup> {
     let (shutdown, k3s) = (config.shutdown.clone(), config.k3s.clone());
     let place = Place::beyond_sandbox();
-    Arc::new(Setup { shutdown, k3s, power: switch(config), backups: Arc::new(NoBackups), place })
+    Arc::new(Setup {
+        shutdown,
+        k3s,
+        power: switch(config),
+        backups: Arc::clone(backups) as Arc<dyn RunningBackups>,
+        place,
+    })
+}
+
+/// Where backups are configured, begun and reported.
+fn backup_paths(paths: &Paths, config: &Config) -> backup::Paths {
+    let state = |name: &str| paths.state.join(name);
+    backup::Paths {
+        program: config.backup.engine.clone(),
+        local: config.backup.jobs_dir.clone(),
+        given: state("given-jobs"),
+        runs: state("backup-runs"),
+        state: state("backup"),
+        status: config.backup.status_dir.clone(),
+    }
 }
 
 /// Runs until told to stop. On a node that has not joined yet it waits for that first.
@@ -77,9 +97,18 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let first_run = last_run.is_none() && damaged.is_none();
     let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
     let (journal, damaged_journal) = Journal::open(&folder);
-    let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) =
-        Shutdown::open(&folder, Arc::clone(&clock), &boot_id, last_run.as_ref(), stop_recorded, setup(&config));
-    complaints.extend(damaged.into_iter().chain(damaged_journal).chain(damaged_shutdown));
+    let (backups, of_backups, damaged_backups) =
+        Backups::open(&folder, backup_paths(&paths, &config), Place::beyond_sandbox(), Arc::clone(&clock));
+    let stopped = Arc::new(StoppedByShutdown(of_backups.told.clone()));
+    let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) = Shutdown::open(
+        &folder,
+        Arc::clone(&clock),
+        &boot_id,
+        last_run.as_ref(),
+        stop_recorded,
+        setup(&config, &stopped),
+    );
+    complaints.extend(damaged.into_iter().chain(damaged_journal).chain(damaged_shutdown).chain(damaged_backups));
     let (requests, asked) = mpsc::channel(4);
     let (told_units, units) = mpsc::channel(1);
     let parts = Parts {
@@ -95,6 +124,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         units,
         shutdown: told.clone(),
         shutdown_tells: tells,
+        backups: of_backups.told.clone(),
+        backups_tell: of_backups.tells,
     };
     let mut node = Node::new(parts);
     if let Err(error) = written {
@@ -112,13 +143,14 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let name = link.node_name().map_err(anyhow::Error::msg)?;
     tokio::spawn(watch_units(told_units));
     tokio::spawn(shutdown.run());
+    tokio::spawn(backups.run());
     tokio::spawn(watch_machine(told.clone(), let_go));
     service::status(&format!("node {name}: looking for the controller"));
     service::ready();
     tracing::info!(%name, version = rackhaven_proto::VERSION, "agent started");
     let linked = tokio::spawn(async move { link.run(&mut node).await });
     let reason = tokio::select! {
-        reason = wait_for_end(&paths, &requests, &told) => reason?,
+        reason = wait_for_end(&paths, &requests, &told, &stopped) => reason?,
         // Only with an identity that cannot be used.
         ended = linked => return ended?.map_err(anyhow::Error::msg),
     };
@@ -169,6 +201,7 @@ async fn wait_for_end(
     paths: &Paths,
     requests: &mpsc::Sender<Request>,
     shutdown: &mpsc::Sender<ToShutdown>,
+    backups: &Arc<StoppedByShutdown>,
 ) -> anyhow::Result<String> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
@@ -181,8 +214,9 @@ async fn wait_for_end(
             _ = interrupt.recv() => return Ok("SIGINT".to_owned()),
             _ = hangup.recv() => match read_config(&paths.config) {
                 Ok(fresh) => {
-                    let _ = shutdown.send(ToShutdown::Setup(setup(&fresh))).await;
+                    let _ = shutdown.send(ToShutdown::Setup(setup(&fresh, backups))).await;
                     let _ = requests.send(Request::Reload(switch(&fresh))).await;
+                    let _ = backups.0.send(backup::ToBackups::Reload).await;
                 }
                 Err(error) => tracing::error!("the configuration was not reloaded: {error:#}"),
             },

@@ -16,6 +16,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// How K3s is stopped, held and started.
     pub k3s: K3sConfig,
+    /// What makes backups, and where it finds its jobs.
+    pub backup: BackupConfig,
     /// The log.
     pub log: LogSettings,
 }
@@ -55,6 +57,17 @@ pub struct K3sConfig {
     pub systemd_dir: PathBuf,
 }
 
+/// The `[backup]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// The program that makes and reads archives.
+    pub engine: PathBuf,
+    /// Where this node's own jobs are.
+    pub jobs_dir: PathBuf,
+    /// Where the engine tells how far it is.
+    pub status_dir: PathBuf,
+}
+
 /// The file's form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +79,17 @@ pub struct RawConfig {
     #[serde(default)]
     k3s: RawK3s,
     #[serde(default)]
+    backup: RawBackup,
+    #[serde(default)]
     log: LogSettings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBackup {
+    engine: Option<PathBuf>,
+    jobs_dir: Option<PathBuf>,
+    status_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -166,6 +189,18 @@ impl TryFrom<RawK3s> for K3sConfig {
     }
 }
 
+impl TryFrom<RawBackup> for BackupConfig {
+    type Error = Invalid;
+
+    fn try_from(raw: RawBackup) -> Result<Self, Invalid> {
+        Ok(Self {
+            engine: absolute("backup.engine", raw.engine, "/usr/bin/rackhaven-backup")?,
+            jobs_dir: absolute("backup.jobs_dir", raw.jobs_dir, "/etc/rackhaven/backup.d")?,
+            status_dir: absolute("backup.status_dir", raw.status_dir, "/run/rackhaven-agent")?,
+        })
+    }
+}
+
 fn command(key: &str, given: Option<Vec<String>>, default: &[&str]) -> Result<Vec<String>, Invalid> {
     let command = given.unwrap_or_else(|| default.iter().map(|word| (*word).to_owned()).collect());
     match command.first() {
@@ -186,6 +221,7 @@ impl TryFrom<RawConfig> for Config {
             },
             shutdown: raw.shutdown.try_into()?,
             k3s: raw.k3s.try_into()?,
+            backup: raw.backup.try_into()?,
             log: raw.log,
         })
     }

@@ -2,3 +2,13 @@
 //! does the work and knows the calendar; here it is decided what runs when, and watched.
 
 pub mod core;
+mod driver;
+mod engine;
+mod given;
+mod report;
+mod reports;
+mod stop;
+
+pub use driver::{Backups, Ends, FromBackups, ToBackups};
+pub use engine::Paths;
+pub use stop::StoppedByShutdown;

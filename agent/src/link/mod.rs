@@ -1,6 +1,7 @@
 //! The agent's way to the controller: dial, one session, again.
 
 mod back_off;
+mod backup;
 mod node;
 mod power;
 mod renewal;

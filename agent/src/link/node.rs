@@ -7,6 +7,7 @@ use rackhaven_proto::model::{
 use rackhaven_proto::v1;
 use tokio::sync::mpsc;
 
+use crate::backup::{FromBackups, ToBackups};
 use crate::command::{Decision, after_restart, decide};
 use crate::host::{Clock, PowerSwitch, Probe};
 use crate::shutdown::{FromShutdown, ToShutdown};
@@ -46,6 +47,10 @@ pub struct Parts {
     pub shutdown: mpsc::Sender<ToShutdown>,
     /// What that tells.
     pub shutdown_tells: mpsc::Receiver<FromShutdown>,
+    /// To this node's backups.
+    pub backups: mpsc::Sender<ToBackups>,
+    /// What they tell.
+    pub backups_tell: mpsc::Receiver<FromBackups>,
 }
 
 /// The node as a whole: it measures, remembers, obeys, connected or not.
@@ -124,6 +129,7 @@ impl Node {
                 Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
                 Some((id, outcome)) = self.performed.recv() => drop(self.conclude(id, outcome)),
                 Some(news) = self.parts.shutdown_tells.recv() => drop(self.news_of_shutdown(news)),
+                Some(news) = self.parts.backups_tell.recv() => drop(self.news_of_backups(news)),
             }
         }
     }

@@ -12,8 +12,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::backup::{concerns, order};
 use super::power::event;
 use super::{Link, Node};
+use crate::backup::ToBackups;
 use crate::service;
 use crate::shutdown::Event;
 
@@ -64,6 +66,7 @@ impl Node {
         }
         service::status(&format!("node {}: connected", link.node_name().map_err(Status::internal)?));
         self.happened(Event::SessionOpened).await;
+        self.backups(ToBackups::SessionOpened).await;
         let end = self.converse(link, &mut session, &channel).await;
         self.happened(Event::SessionLost).await;
         end
@@ -116,6 +119,11 @@ impl Node {
                         session.tell(body);
                     }
                 }
+                Some(news) = self.parts.backups_tell.recv() => match self.news_of_backups(news) {
+                    Some(progress @ ToController::BackupProgress(_)) => session.try_send(progress),
+                    Some(body) => session.tell(body),
+                    None => {}
+                },
             }
         }
     }
@@ -223,7 +231,12 @@ impl Node {
                 | FromController::DrainEnded(_)
                 | FromController::StopReportStored(_)),
             ) => match event(power) {
-                Ok(event) => self.happened(event).await,
+                Ok(event) => {
+                    if let Some(told) = concerns(&event) {
+                        self.backups(told).await;
+                    }
+                    self.happened(event).await;
+                }
                 Err(refused) => {
                     tracing::error!("{refused}");
                     session.urgent.extend(refused.answer());
@@ -232,11 +245,14 @@ impl Node {
             Some(FromController::PowerOffHeard(_)) => self.power_off_heard().await,
             Some(FromController::Welcome(_)) => return Err(Status::internal("a second welcome")),
             Some(
-                FromController::GivenBackupJobs(_)
+                backup @ (FromController::GivenBackupJobs(_)
                 | FromController::BackupOrder(_)
                 | FromController::BackupStop(_)
-                | FromController::BackupReportStored(_),
-            ) => {}
+                | FromController::BackupReportStored(_)),
+            ) => match order(backup) {
+                Ok(order) => self.backups(order).await,
+                Err(invalid) => tracing::error!("a message about backups cannot be taken: {invalid}"),
+            },
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),
         }

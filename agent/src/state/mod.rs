@@ -1,6 +1,7 @@
 //! What the agent keeps on its disk: small versioned files, each replaced as a whole. A damaged one is set aside, said
 //! so, and done without; nothing is written while nothing happens.
 
+mod backups;
 mod identity;
 mod journal;
 mod runs;
@@ -13,6 +14,7 @@ use rackhaven_pki::durable::{self, StateError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use backups::{load_backups, save_backups};
 pub use identity::{
     IdentityError, PendingKey, forget_pending_key, load_identity, load_pending_key, save_identity, save_pending_key,
 };
