@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod entry;
 pub mod hooks;
+pub mod jobs;
 pub mod manifest;
 pub mod outcome;
 pub mod pace;
