@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use rackhaven_pki::random;
+use anyhow::{Context, bail};
+use rackhaven_pki::{Subject, random};
 use rackhaven_proto::daemon::read_toml;
-use rackhaven_proto::model::{RunId, Severity};
+use rackhaven_proto::model::{NodeName, RunId, Severity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -66,7 +66,7 @@ fn setup(config: &Config, backups: &Arc<StoppedByShutdown>) -> Arc<Setup> {
 }
 
 /// Where backups are configured, begun and reported.
-fn backup_paths(paths: &Paths, config: &Config) -> backup::Paths {
+fn backup_paths(paths: &Paths, config: &Config, node: NodeName) -> backup::Paths {
     let state = |name: &str| paths.state.join(name);
     backup::Paths {
         program: config.backup.engine.clone(),
@@ -75,6 +75,7 @@ fn backup_paths(paths: &Paths, config: &Config) -> backup::Paths {
         runs: state("backup-runs"),
         state: state("backup"),
         status: config.backup.status_dir.clone(),
+        node,
     }
 }
 
@@ -97,8 +98,12 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let first_run = last_run.is_none() && damaged.is_none();
     let (spool, mut complaints) = Spool::open(&folder, run_id, &boot_id);
     let (journal, damaged_journal) = Journal::open(&folder);
+    let Subject::Node(name) = credentials.identity.subject.clone() else {
+        bail!("the identity is of {}, not of a node", credentials.identity.subject);
+    };
+    let where_to = backup_paths(&paths, &config, name.clone());
     let (backups, of_backups, damaged_backups) =
-        Backups::open(&folder, backup_paths(&paths, &config), Place::beyond_sandbox(), Arc::clone(&clock));
+        Backups::open(&folder, where_to, Place::beyond_sandbox(), Arc::clone(&clock));
     let stopped = Arc::new(StoppedByShutdown(of_backups.told.clone()));
     let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) = Shutdown::open(
         &folder,
@@ -140,7 +145,6 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     }
     let trust = Arc::new(BoardTrust::new(clock, folder.clock_floor()));
     let mut link = Link::new(folder.clone(), credentials, trust);
-    let name = link.node_name().map_err(anyhow::Error::msg)?;
     tokio::spawn(watch_units(told_units));
     tokio::spawn(shutdown.run());
     tokio::spawn(backups.run());

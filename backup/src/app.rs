@@ -15,6 +15,7 @@ use rackhaven_proto::model::{JobName, NodeName};
 
 use crate::cli::{Cli, Command, Common, Output};
 use crate::clock::unix_ms;
+use crate::jobs;
 use crate::outcome::{ListedArchive, Outcome, Problems, RunResult, listed};
 use crate::progress::{Progress, StatusFile};
 use crate::repository::local::Place;
@@ -55,7 +56,14 @@ pub(crate) struct Done {
 
 /// Performs a command. Says the exit status.
 pub fn perform(cli: Cli, stop: &Stop) -> u8 {
-    let common = common(&cli.command);
+    let common = match &cli.command {
+        Command::Jobs { folders, last, result } => return tell_jobs(folders, last, result.as_deref()),
+        Command::Run { common, .. }
+        | Command::List { common }
+        | Command::Verify { common, .. }
+        | Command::Restore { common, .. }
+        | Command::Prune { common, .. } => common,
+    };
     match begin(common.clone(), stop) {
         Err(error) => {
             // There is no job, hence no result.
@@ -66,13 +74,22 @@ pub fn perform(cli: Cli, stop: &Stop) -> u8 {
     }
 }
 
-fn common(command: &Command) -> &Common {
-    match command {
-        Command::Run { common, .. }
-        | Command::List { common }
-        | Command::Verify { common, .. }
-        | Command::Restore { common, .. }
-        | Command::Prune { common, .. } => common,
+fn tell_jobs(folders: &[PathBuf], last: &str, result: Option<&Path>) -> u8 {
+    let told = || -> anyhow::Result<()> {
+        let last = serde_json::from_str(last).context("--last")?;
+        let jobs = jobs::list(folders, &last, unix_ms(), &jiff::tz::TimeZone::system())?;
+        let json = serde_json::to_vec(&jobs)?;
+        match result {
+            Some(path) => std::fs::write(path, json).with_context(|| format!("writing {}", path.display())),
+            None => Ok(writeln!(std::io::stdout(), "{}", String::from_utf8_lossy(&json))?),
+        }
+    };
+    match told() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("rackhaven-backup: {error:#}");
+            1
+        }
     }
 }
 
@@ -99,6 +116,7 @@ fn finish(run: &Run, command: &Command) -> u8 {
         eprintln!("rackhaven-backup: no progress is written: {error}");
     }
     let performed = match command {
+        Command::Jobs { .. } => Err(anyhow::anyhow!("jobs are told without a job")),
         Command::Run { full, .. } => save::save(run, *full),
         Command::List { .. } => list(run),
         Command::Verify { archive, sample, .. } => back::verify(run, archive.as_deref(), *sample),

@@ -104,6 +104,18 @@ pub enum Command {
         #[arg(long)]
         in_place: bool,
     },
+    /// Tells of the jobs of this node, and of when each is to run next
+    Jobs {
+        /// A folder of jobs; may be given several times, the first counts most
+        #[arg(long = "dir", value_name = "DIR", default_value = "/etc/rackhaven/backup.d")]
+        folders: Vec<PathBuf>,
+        /// When each was last begun by its schedule, as JSON: {"JOB": {"save": UNIX_MS, "verify": UNIX_MS}}
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        last: String,
+        /// They are written here, as JSON, and not printed
+        #[arg(long, value_name = "FILE")]
+        result: Option<PathBuf>,
+    },
     /// Removes archives that the job does not keep
     Prune {
         /// What every command is given.

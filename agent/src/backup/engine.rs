@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rackhaven_proto::model::JobName;
 use rackhaven_proto::model::backup::{BackupAction, BackupRunId, OnBattery};
+use rackhaven_proto::model::{JobName, NodeName};
 use rackhaven_proto::v1;
 use serde::Deserialize;
 
@@ -35,6 +35,8 @@ pub struct Paths {
     pub state: PathBuf,
     /// How far runs are; in memory.
     pub status: PathBuf,
+    /// Whose archives are made.
+    pub node: NodeName,
 }
 
 /// One job, as the engine tells of it.
@@ -204,7 +206,11 @@ impl Paths {
         {
             argv.extend([flag.to_owned(), text(path)]);
         }
-        argv.extend(["--output", "json"].map(str::to_owned));
+        let node = match &run.action {
+            BackupAction::Restore(restore) => restore.of_node.as_ref().unwrap_or(&self.node),
+            _ => &self.node,
+        };
+        argv.push(format!("--node={node}"));
         match &run.action {
             BackupAction::Save { full } => argv.extend(full.then(|| "--full".to_owned())),
             BackupAction::Verify { archive, percent } => {
@@ -215,12 +221,11 @@ impl Paths {
             BackupAction::List => {}
             BackupAction::Restore(restore) => {
                 argv.push(format!("--to={}", restore.to.display()));
-                argv.extend(restore.before_unix_ms.map(|ms| format!("--before-unix-ms={ms}")));
-                argv.extend(restore.of_node.as_ref().map(|node| format!("--node={node}")));
+                argv.extend(restore.before_unix_ms.map(|ms| format!("--at=@{ms}")));
                 argv.extend(restore.dry_run.then(|| "--dry-run".to_owned()));
                 argv.extend(restore.in_place.then(|| "--in-place".to_owned()));
-                argv.extend(["--".to_owned()]);
-                argv.push(restore.archive.as_ref().map_or_else(|| "latest".to_owned(), ToString::to_string));
+                argv.push("--".to_owned());
+                argv.extend(restore.archive.as_ref().map(ToString::to_string));
                 argv.extend(restore.paths.iter().map(|path| text(path)));
             }
         }

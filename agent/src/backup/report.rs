@@ -1,5 +1,6 @@
 //! From what the engine writes to what the controller is told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rackhaven_proto::convert::backup::{MAX_BACKUP_ARCHIVES, MAX_BACKUP_LINES};
@@ -43,10 +44,9 @@ struct EngineResult {
     bytes_stored: u64,
     #[serde(default)]
     problems: Vec<EngineProblem>,
+    /// How many of each kind.
     #[serde(default)]
-    problem_count: u64,
-    #[serde(default)]
-    would: Vec<String>,
+    problem_counts: BTreeMap<String, u64>,
     archives: Option<Vec<EngineArchive>>,
 }
 
@@ -61,12 +61,12 @@ struct EngineArchive {
     name: String,
     kind: String,
     base: Option<String>,
-    made_unix_ms: i64,
-    entries: u64,
-    bytes: u64,
-    bytes_stored: u64,
-    outcome: BackupOutcome,
+    received_unix_ms: i64,
+    stored_bytes: u64,
+    entries: Option<u64>,
+    outcome: Option<BackupOutcome>,
     verified_unix_ms: Option<i64>,
+    verified_good: Option<bool>,
 }
 
 /// How far a run is, as the engine writes it.
@@ -113,8 +113,7 @@ pub(super) fn report(run: &Run, ended: Ended, now_unix_ms: i64) -> v1::BackupRep
                 bytes_read: result.bytes_read,
                 bytes_stored: result.bytes_stored,
                 problems: problems.collect(),
-                problem_count: result.problem_count.max(result.problems.len() as u64),
-                would: result.would.iter().take(MAX_BACKUP_LINES).map(|line| plain(line, MAX_PATH_CHARS)).collect(),
+                problem_count: result.problem_counts.values().sum(),
                 ..base
             };
             let archives = result.archives.map(|archives| v1::BackupArchives {
@@ -131,16 +130,22 @@ pub(super) fn report(run: &Run, ended: Ended, now_unix_ms: i64) -> v1::BackupRep
 }
 
 fn archive(archive: EngineArchive) -> v1::BackupArchive {
+    let kind = if archive.kind == "incremental" { "increment".to_owned() } else { archive.kind };
+    // Of what there is no record it is not known whether it is whole.
+    let outcome = match archive.verified_good {
+        Some(false) => BackupOutcome::Failed,
+        _ => archive.outcome.unwrap_or(BackupOutcome::Partial),
+    };
     v1::BackupArchive {
         name: archive.name,
-        kind: archive.kind,
+        kind,
         base: archive.base.unwrap_or_default(),
-        made_unix_ms: archive.made_unix_ms,
-        files: archive.entries,
-        bytes: archive.bytes,
-        bytes_stored: archive.bytes_stored,
-        outcome: v1::BackupOutcome::from(archive.outcome).into(),
-        verified_unix_ms: archive.verified_unix_ms,
+        made_unix_ms: archive.received_unix_ms,
+        files: archive.entries.unwrap_or(0),
+        bytes_stored: archive.stored_bytes,
+        outcome: v1::BackupOutcome::from(outcome).into(),
+        verified_unix_ms: archive.verified_unix_ms.filter(|_| archive.verified_good == Some(true)),
+        ..v1::BackupArchive::default()
     }
 }
 
@@ -197,10 +202,11 @@ mod tests {
         let path = folder.path().join("r");
         let text = r#"{"job": "etc", "node": "pi-1", "outcome": "partial", "message": "3 files\u001b left out",
             "archive": "2026-11-22T021500Z-full.tar.zst", "kind": "full", "base": null, "started_unix_ms": 10,
-            "ended_unix_ms": 20, "entries": 7, "bytes_read": 8, "bytes_stored": 9, "problem_count": 3,
+            "ended_unix_ms": 20, "entries": 7, "bytes_read": 8, "bytes_stored": 9,
+            "problem_counts": {"unreadable": 1, "changed": 2},
             "problems": [{"path": "/etc/x", "kind": "unreadable", "reason": "Input/output error"}],
-            "archives": [{"name": "2026-11-22T021500Z-full.tar.zst", "kind": "full", "base": null, "made_unix_ms": 20,
-                "entries": 7, "bytes": 8, "bytes_stored": 9, "outcome": "partial", "verified_unix_ms": null}]}"#;
+            "archives": [{"name": "2026-11-22T021500Z-full.tar.zst", "kind": "full", "base": null, "received_unix_ms": 20,
+                "entries": 7, "stored_bytes": 9, "outcome": "partial", "verified_unix_ms": null, "verified_good": null}]}"#;
         std::fs::write(&path, text).unwrap();
         let told = report(&run(), Ended::By(path.clone()), 99);
         let of = told.run.unwrap();

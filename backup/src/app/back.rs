@@ -122,7 +122,10 @@ pub(super) fn restore(run: &Run, wanted: &Wanted<'_>, in_place: bool) -> anyhow:
 /// The archive that is meant: by its name, the newest, or the newest at a time.
 fn choose<'a>(archives: &'a [Archive], name: Option<&str>, at: Option<&str>) -> anyhow::Result<&'a Archive> {
     if let Some(at) = at {
-        let time: Timestamp = at.parse().with_context(|| format!("{at:?} is no time such as 2026-11-22T02:15:00Z"))?;
+        // Programs say it as milliseconds since 1970-01-01 UTC.
+        let by_number = at.strip_prefix('@').and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
+        let time = by_number.map_or_else(|| at.parse::<Timestamp>(), Ok);
+        let time = time.with_context(|| format!("{at:?} is no time such as 2026-11-22T02:15:00Z"))?;
         let before = |archive: &&Archive| archive.received_unix_ms <= time.as_millisecond();
         return archives.iter().rfind(before).with_context(|| format!("there is no archive from before {at}"));
     }
