@@ -101,9 +101,10 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     let Subject::Node(name) = credentials.identity.subject.clone() else {
         bail!("the identity is of {}, not of a node", credentials.identity.subject);
     };
+    let trust = Arc::new(BoardTrust::new(Arc::clone(&clock), folder.clock_floor()));
     let where_to = backup_paths(&paths, &config, name.clone());
     let (backups, of_backups, damaged_backups) =
-        Backups::open(&folder, where_to, Place::beyond_sandbox(), Arc::clone(&clock));
+        Backups::open(&folder, where_to, Place::beyond_sandbox(), Arc::clone(&clock), Arc::clone(&trust));
     let stopped = Arc::new(StoppedByShutdown(of_backups.told.clone()));
     let (shutdown, Ends { told, tells, let_go }, damaged_shutdown) = Shutdown::open(
         &folder,
@@ -143,7 +144,6 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         tracing::error!("{complaint}");
         node.note("state.damaged", Severity::Critical, &complaint);
     }
-    let trust = Arc::new(BoardTrust::new(clock, folder.clock_floor()));
     let mut link = Link::new(folder.clone(), credentials, trust);
     tokio::spawn(watch_units(told_units));
     tokio::spawn(shutdown.run());

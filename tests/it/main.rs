@@ -7,6 +7,7 @@ mod backup_far;
 mod backup_hooks;
 mod backup_trees;
 mod backups;
+mod backup_agent;
 mod clocks;
 mod commands;
 mod commands_lost;

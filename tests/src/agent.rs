@@ -46,7 +46,13 @@ impl Agent {
         agent.switched_by(&record("reboot"), &record("poweroff"));
         // Whatever is mounted, installed or hooked on this machine is none of the story's.
         agent.settings.set("shutdown.unmount_types", "[]");
-        for (key, what) in [("shutdown.hooks_dir", "hooks"), ("k3s.systemd_dir", "systemd")] {
+        let here = [
+            ("shutdown.hooks_dir", "hooks"),
+            ("k3s.systemd_dir", "systemd"),
+            ("backup.jobs_dir", "jobs"),
+            ("backup.status_dir", "status"),
+        ];
+        for (key, what) in here {
             let path = folder.join(format!("{name}.{what}")).display().to_string();
             agent.settings.set(key, serde_json::Value::from(path));
         }

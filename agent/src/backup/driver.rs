@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rackhaven_pki::clock::TrustClock;
 use rackhaven_proto::model::backup::{BackupOrder, BackupOutcome, BackupRunId};
 use rackhaven_proto::model::{JobName, Severity};
 use rackhaven_proto::v1;
@@ -16,6 +17,7 @@ use super::{given, reports};
 use crate::host::Clock;
 use crate::host::linux::Place;
 use crate::state::{StateFolder, load_backups, save_backups};
+use crate::trust::BoardTrust;
 
 /// What waits to be taken in, or to be told.
 const QUEUE_LENGTH: usize = 64;
@@ -75,6 +77,7 @@ pub struct Backups {
     paths: Paths,
     place: Place,
     clock: Arc<dyn Clock>,
+    trust: Arc<BoardTrust>,
     core: Core,
     saved: Record,
     jobs: BTreeMap<JobName, JobLine>,
@@ -105,6 +108,7 @@ impl Backups {
         paths: Paths,
         place: Place,
         clock: Arc<dyn Clock>,
+        trust: Arc<BoardTrust>,
     ) -> (Self, Ends, Option<String>) {
         let (saved, damaged) = load_backups(folder);
         let saved = saved.unwrap_or_default();
@@ -116,6 +120,7 @@ impl Backups {
             paths,
             place,
             clock,
+            trust,
             core,
             saved,
             jobs: BTreeMap::new(),
@@ -212,11 +217,10 @@ impl Backups {
     }
 
     async fn step(&mut self, event: Event) {
-        let now = Now {
-            unix_ms: self.clock.wall_unix_ms(),
-            monotonic_ms: self.clock.monotonic_ms(),
-            trusted: self.clock.synchronised(),
-        };
+        let unix_ms = self.clock.wall_unix_ms();
+        // A board without a clock boots in 1970, or at its last shutdown; only the former is harmful.
+        let trusted = unix_ms >= self.trust.floor_unix_s().saturating_mul(1000) || self.clock.synchronised();
+        let now = Now { unix_ms, monotonic_ms: self.clock.monotonic_ms(), trusted };
         let actions = self.core.step(now, event);
         if self.core.record() != &self.saved {
             match save_backups(&self.folder, self.core.record()) {

@@ -1,0 +1,85 @@
+//! Backups that a node runs by itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rackhaven_tests::{Agent, Fleet, Program, wait_for, wait_until};
+
+/// A node with an engine, a folder to be saved, and a repository.
+struct Node {
+    fleet: Fleet,
+    pi: Agent,
+    repository: PathBuf,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let fleet = Fleet::start().await.unwrap();
+        let mut pi = fleet.machine("pi-1");
+        let token = fleet.invite("--name pi-1").await.unwrap();
+        assert_eq!(pi.join(&fleet.endpoint(), &token, "").await.unwrap().code, Some(0));
+        let engine = Program::Backup.path().unwrap();
+        pi.settings.set("backup.engine", serde_json::Value::from(engine.display().to_string()));
+        let repository = fleet.folder().join("repository");
+        for folder in ["source", "repository", "pi-1.jobs"] {
+            fs::create_dir(fleet.folder().join(folder)).unwrap();
+        }
+        fs::write(fleet.folder().join("source/file"), "what matters").unwrap();
+        Self { fleet, pi, repository }
+    }
+
+    fn job(&self, name: &str, more: &str) {
+        let source = self.fleet.folder().join("source");
+        let text = format!(
+            "engine = 'rsync'\nsources = ['{}']\nrepository = '{}'\n{more}\n",
+            source.display(),
+            self.repository.display()
+        );
+        fs::write(self.fleet.folder().join("pi-1.jobs").join(format!("{name}.toml")), text).unwrap();
+    }
+
+    /// The snapshots of a job that are under their final names.
+    fn snapshots(&self, job: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.repository.join("pi-1").join(job)).into_iter().flatten().flatten();
+        let is_snapshot = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            path.is_dir() && !path.is_symlink() && name.starts_with("20") && !name.ends_with(".partial")
+        };
+        entries.map(|entry| entry.path()).filter(is_snapshot).collect()
+    }
+
+    fn reports(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.pi.state().join("backup-runs")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "report")).collect()
+    }
+}
+
+fn saved(snapshot: &Path, source: &Path) -> PathBuf {
+    snapshot.join(source.strip_prefix("/").unwrap())
+}
+
+#[tokio::test]
+async fn a_job_runs_at_its_time_and_what_is_wrong_with_another_is_said() {
+    let mut node = Node::start().await;
+    node.job("source", "schedule = '*-*-* *:*:0/5'");
+    node.job("broken", "shedule = 'daily'");
+    node.pi.start().unwrap();
+    let snapshots = wait_for("a snapshot", async || Ok(Some(node.snapshots("source")).filter(|all| !all.is_empty())));
+    let snapshots = snapshots.await.unwrap();
+    let file = saved(&snapshots[0], &node.fleet.folder().join("source/file"));
+    assert_eq!(fs::read_to_string(file).unwrap(), "what matters");
+    wait_until("the report", async || !node.reports().is_empty()).await.unwrap();
+    // Not again within the minute, whatever its schedule says.
+    assert_eq!(node.snapshots("source").len(), 1);
+    assert!(node.pi.log().contains("a backup begins"), "{}", node.pi.log());
+}
+
+#[tokio::test]
+async fn without_an_engine_the_agent_does_all_else() {
+    let mut node = Node::start().await;
+    node.job("source", "schedule = '*-*-* *:*:*'");
+    node.pi.settings.set("backup.engine", "'/no/such/engine'");
+    node.pi.start().unwrap();
+    node.fleet.wait_for_state("pi-1", rackhaven_proto::model::NodeState::Up).await.unwrap();
+    assert!(node.pi.log().contains("no backups: there is no engine"), "{}", node.pi.log());
+}
