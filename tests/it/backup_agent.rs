@@ -83,3 +83,31 @@ async fn without_an_engine_the_agent_does_all_else() {
     node.fleet.wait_for_state("pi-1", rackhaven_proto::model::NodeState::Up).await.unwrap();
     assert!(node.pi.log().contains("no backups: there is no engine"), "{}", node.pi.log());
 }
+
+#[tokio::test]
+async fn ctl_has_a_backup_made_follows_it_and_knows_the_archive() {
+    let mut node = Node::start().await;
+    node.job("source", "");
+    node.pi.start().unwrap();
+    let ctl = node.fleet.ctl();
+    let known = wait_for("the job to be known", async || {
+        let jobs = ctl.json("backup jobs").await?;
+        Ok(jobs.to_string().contains("\"source\"").then_some(()))
+    });
+    known.await.unwrap();
+    let followed = ctl.ok("backup run source --node pi-1 --follow").await.unwrap();
+    assert!(followed.contains("ok"), "{followed}");
+    assert_eq!(node.snapshots("source").len(), 1);
+    let archives = ctl.json("backup archives").await.unwrap().to_string();
+    let name = node.snapshots("source")[0].file_name().unwrap().to_string_lossy().into_owned();
+    assert!(archives.contains(&name), "{archives}");
+    let verified = ctl.ok("backup verify source --node pi-1 --follow").await.unwrap();
+    assert!(verified.contains("ok"), "{verified}");
+    // What is stored at the controller waits on the node no more.
+    wait_until("the reports to be stored", async || node.reports().is_empty()).await.unwrap();
+    let back = node.fleet.folder().join("back");
+    fs::create_dir(&back).unwrap();
+    ctl.ok(&format!("backup restore source --node pi-1 --to {} --follow --yes", back.display())).await.unwrap();
+    let file = saved(&back, &node.fleet.folder().join("source/file"));
+    assert_eq!(fs::read_to_string(file).unwrap(), "what matters");
+}

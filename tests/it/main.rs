@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
 mod audit;
+mod backup_agent;
 mod backup_far;
 mod backup_hooks;
 mod backup_trees;
 mod backups;
-mod backup_agent;
 mod clocks;
 mod commands;
 mod commands_lost;

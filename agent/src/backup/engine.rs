@@ -110,6 +110,7 @@ impl Paths {
     pub async fn jobs(&self, last: &BTreeMap<JobName, Last>) -> Result<Vec<JobLine>, String> {
         let last = serde_json::to_string(last).map_err(|error| error.to_string())?;
         let told = self.status.join("jobs.json");
+        std::fs::create_dir_all(&self.status).map_err(|error| format!("making {}: {error}", self.status.display()))?;
         let mut argv = self.words(&["jobs", "--last", &last, "--result"]);
         argv.push(text(&told));
         for dir in [&self.local, &self.given] {
