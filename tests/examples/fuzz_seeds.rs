@@ -7,6 +7,9 @@ use anyhow::Context;
 use prost::Message;
 use rackhaven_agent::shutdown::Event as ShutdownEvent;
 use rackhaven_agent::shutdown::core::Sequence;
+use rackhaven_backup::entry::{Entry, FileTime, Kind};
+use rackhaven_backup::manifest::{ArchiveId, ChainLink, Frame, Header, Item, Place, Record, Writer, block_of};
+use rackhaven_backup::outcome::ArchiveKind;
 use rackhaven_pki::{Authority, Credentials, Identity, PrivateKey, Subject, Token, Validity, durable};
 use rackhaven_proto::model::{
     AlonePlan, ClusterId, CommandId, CommandOutcome, Ending, LastRun, PowerNotice, ShutdownOrder, Step, StepKind,
@@ -28,6 +31,7 @@ fn main() -> anyhow::Result<()> {
     seeds.extend(identity_seeds()?);
     seeds.extend(text_seeds());
     seeds.extend(kernel_seeds()?);
+    seeds.extend(backup_seeds()?);
     for (target, name, bytes) in seeds {
         anyhow::ensure!(TARGETS.iter().any(|(known, _)| *known == target), "there is no target {target}");
         let folder = corpus.join(target);
@@ -378,4 +382,52 @@ fn kernel_seeds() -> anyhow::Result<Vec<Seed>> {
         }
     }
     Ok(seeds)
+}
+
+/// A backup's manifest with one entry of each kind, as a file and as a block of records.
+fn backup_seeds() -> anyhow::Result<Vec<Seed>> {
+    let kinds = [Kind::Block, Kind::Char, Kind::Dir, Kind::Fifo, Kind::File, Kind::Symlink];
+    let record = |(number, kind): (u32, Kind)| {
+        let time = |seconds| FileTime { seconds, nanoseconds: 123_456_789 };
+        let entry = Entry {
+            path: format!("/srv/{number}-{kind:?}").into_bytes(),
+            kind,
+            mode: 0o4755,
+            uid: 1000,
+            gid: number,
+            size: 1 << (7 * number),
+            mtime: time(NOW_S),
+            ctime: time(-NOW_S),
+            ino: 1 << number,
+            dev: 64_768,
+            rdev: if matches!(kind, Kind::Block | Kind::Char) { (259, number) } else { (0, 0) },
+            links: 2,
+            target: (kind == Kind::Symlink).then(|| b"../etc".to_vec()),
+            hard_link: (number == 4).then(|| b"/srv/0".to_vec()),
+        };
+        let place = Place { archive: number / 2, frame: 300, offset: 70_000 };
+        let content = (kind == Kind::File).then_some([7; 32]);
+        Item::Entry(Box::new(Record { entry, attributes: (number > 3).then_some([9; 16]), content, place }))
+    };
+    let mut items: Vec<Item> = (0..).zip(kinds).map(record).collect();
+    items.push(Item::Removed(b"/srv/gone".to_vec()));
+    let header = Header {
+        job: "srv".to_owned(),
+        node: "pi-3".to_owned(),
+        kind: ArchiveKind::Full,
+        started_unix_ms: NOW_S * 1000,
+        sources: vec!["/srv".to_owned()],
+        chain: vec![ChainLink { id: ArchiveId([3; 16]), name: "2026-01-01T000000Z-full.tar.zst".to_owned() }],
+    };
+    let mut writer = Writer::new(Vec::new(), &header)?;
+    items.iter().try_for_each(|item| writer.push(item))?;
+    let finished =
+        writer.finish(ArchiveId([3; 16]), vec![Frame { stored_bytes: 9, raw_bytes: 1024, hash: [1; 32] }])?;
+    let mut file = finished.out;
+    file.extend_from_slice(&finished.footer.to_bytes("zstd -dc | tar -x"));
+    Ok(vec![
+        seed("backup_manifest", "manifest", file),
+        seed("backup_manifest", "footer", finished.footer.to_bytes("")),
+        seed("backup_manifest", "block", block_of(&items)),
+    ])
 }

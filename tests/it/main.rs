@@ -8,6 +8,7 @@ mod backup_far;
 mod backup_hooks;
 mod backup_trees;
 mod backups;
+mod backup_tar;
 mod clocks;
 mod commands;
 mod commands_lost;

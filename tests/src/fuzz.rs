@@ -5,12 +5,14 @@ mod backups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
+use std::io::Cursor;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use prost::Message;
 use rackhaven_agent::shutdown::core::Sequence;
+use rackhaven_backup::manifest::{FOOTER_BYTES, Footer, Item, Manifest, Records, block_of, items_of};
 use rackhaven_controller::enrolment::{Asked, decide};
 use rackhaven_controller::fleet::{Reading, node_problems};
 use rackhaven_controller::history::{MinuteSum, point};
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kernel_file", kernel_file),
     ("nut_answer", nut_answer),
     ("nut_request", nut_request),
+    ("backup_manifest", backup_manifest),
 ];
 
 /// A moment for what needs one: 2026-01-01, milliseconds since 1970-01-01 UTC.
@@ -355,6 +358,25 @@ pub fn nut_request(data: &[u8]) {
         if again.len() <= MAX_LINE_BYTES {
             assert_eq!(Request::parse(&again), Ok(request), "from {line:?}");
         }
+    }
+}
+
+/// A manifest of a backup: as a file, as compressed blocks, and as the records in a block, where most can go wrong.
+pub fn backup_manifest(data: &[u8]) {
+    if let Ok(mut manifest) = Manifest::open(Cursor::new(data)) {
+        let _ = manifest.check();
+        let _ = manifest.records().map(Iterator::count);
+    }
+    let _ = Records::new(data, data.len() as u64).count();
+    if let Some(Ok(footer)) = data.first_chunk::<FOOTER_BYTES>().map(Footer::from_bytes) {
+        assert_eq!(Footer::from_bytes(&footer.to_bytes("")).ok(), Some(footer));
+    }
+    if let Ok(items) = items_of(data) {
+        for path in items.iter().map(Item::path) {
+            assert!(path.starts_with(b"/") && !path.contains(&0));
+            assert!(!path.split(|byte| *byte == b'/').any(|name| matches!(name, b"." | b"..")), "leads elsewhere");
+        }
+        assert_eq!(block_of(&items), data, "the same items in other words");
     }
 }
 

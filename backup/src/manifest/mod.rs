@@ -17,10 +17,10 @@ mod writer;
 
 pub use footer::{FOOTER_BYTES, Footer};
 pub use header::{ArchiveId, ChainLink, Header};
-pub use reader::{Manifest, Records};
+pub use reader::{Manifest, Records, items_of};
 pub use record::{Item, Place, Record};
 pub use table::{BlockStart, Frame, Table};
-pub use writer::{Finished, Writer};
+pub use writer::{Finished, Writer, block_of};
 
 /// A manifest that cannot be read.
 #[derive(Debug, thiserror::Error)]

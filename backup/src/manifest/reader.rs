@@ -196,6 +196,18 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
+/// The items of one block, decompressed.
+///
+/// # Errors
+/// When it is none.
+pub fn items_of(block: &[u8]) -> Result<Vec<Item>, ManifestError> {
+    let (mut bytes, mut before, mut items) = (Bytes(block), Before::default(), Vec::new());
+    while !bytes.is_empty() {
+        items.push(before.take(&mut bytes)?);
+    }
+    Ok(items)
+}
+
 /// A frame that begins at `at` and ends by `end`.
 fn read_frame(source: &mut (impl Read + Seek), at: u64, end: u64, expected: u32) -> Result<Vec<u8>, ManifestError> {
     source.seek(SeekFrom::Start(at))?;

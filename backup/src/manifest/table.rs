@@ -1,6 +1,9 @@
 use super::ManifestError;
 use super::bytes::{Bytes, put_bytes, put_number};
 
+/// The largest frame that is read, decompressed or not, bytes. Larger ones would take more memory than a board has.
+const MAX_FRAME_BYTES: u32 = 128 * 1024 * 1024;
+
 /// One frame of an archive's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
@@ -72,6 +75,9 @@ impl Table {
         // What is claimed is not believed before it is there: no room is made for it.
         for _ in 0..bytes.number()? {
             let (stored_bytes, raw_bytes) = (bytes.number32()?, bytes.number32()?);
+            if stored_bytes.max(raw_bytes) > MAX_FRAME_BYTES {
+                return Err(ManifestError::damaged("a frame is too large"));
+            }
             table.frames.push(Frame { stored_bytes, raw_bytes, hash: bytes.array()? });
         }
         for _ in 0..bytes.number()? {

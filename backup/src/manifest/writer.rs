@@ -130,3 +130,10 @@ impl<W: Write> Writer<W> {
         Ok(Finished { out: self.out, footer })
     }
 }
+
+/// Items as one block, before it is compressed.
+pub fn block_of(items: &[Item]) -> Vec<u8> {
+    let (mut block, mut before) = (Vec::new(), Before::default());
+    items.iter().for_each(|item| before.put(&mut block, item));
+    block
+}
