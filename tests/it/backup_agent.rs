@@ -68,7 +68,11 @@ async fn a_job_runs_at_its_time_and_what_is_wrong_with_another_is_said() {
     let snapshots = snapshots.await.unwrap();
     let file = saved(&snapshots[0], &node.fleet.folder().join("source/file"));
     assert_eq!(fs::read_to_string(file).unwrap(), "what matters");
-    wait_until("the report", async || !node.reports().is_empty()).await.unwrap();
+    let told = wait_for("the report", async || {
+        let history = node.fleet.ctl().json("backup history").await?.to_string();
+        Ok(history.contains("schedule").then_some(()))
+    });
+    told.await.unwrap();
     // Not again within the minute, whatever its schedule says.
     assert_eq!(node.snapshots("source").len(), 1);
     assert!(node.pi.log().contains("a backup begins"), "{}", node.pi.log());

@@ -46,7 +46,9 @@ async fn a_board_in_1970_joins_stays_and_comes_back() {
     skewed_by(&fleet, DAY_MS - SystemClock::unix_ms()).await;
     let shown = fleet.ctl().json("node show pi-1").await.unwrap();
     assert!(shown["clock_skew_seconds"].as_f64().unwrap() < -1e9, "{shown:#}");
-    assert!(shown["problems"][0].as_str().unwrap().starts_with("clock 56 years behind"), "{shown:#}");
+    let problems = shown["problems"].as_array().unwrap();
+    // This machine's own disk may be full.
+    assert!(problems.iter().any(|told| told.as_str().unwrap().starts_with("clock 56 years behind")), "{shown:#}");
 
     // What happens while nobody listens has its right time all the same, and after a restart.
     fleet.wait_for_kept(&pi, 0).await.unwrap();
@@ -84,7 +86,8 @@ async fn a_clock_that_jumps_breaks_nothing() {
     fleet.ctl().ok("node reboot pi-1 --yes").await.unwrap();
     assert_eq!(fleet.events("pi-1", "node.down").await.unwrap().len(), 0);
     assert_eq!(pi.log().matches("session open").count(), 1, "{}", pi.log());
-    assert_eq!(fleet.client().node("pi-1").await.unwrap().summary.unwrap().problems, [""; 0]);
+    let problems = fleet.client().node("pi-1").await.unwrap().summary.unwrap().problems;
+    assert!(!problems.iter().any(|told| told.starts_with("clock")), "{problems:?}");
 }
 
 /// A certificate that ends before the wrong clock's time is refused only if the kernel vouches for that clock: on a
