@@ -16,4 +16,4 @@ pub use driver::{Ends, FromShutdown, Shutdown, ToShutdown};
 pub use event::{Action, Event, StepJob};
 pub use flow::{POWER_OFF_PAUSE_MS, STILL_HERE_MS};
 pub use record::Record;
-pub use steps::{NoBackups, RunningBackups, Setup, unmount_all};
+pub use steps::{RunningBackups, Setup, unmount_all};

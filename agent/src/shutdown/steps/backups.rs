@@ -12,16 +12,6 @@ pub trait RunningBackups: Send + Sync {
     fn stop(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send + '_>>;
 }
 
-/// A node on which no backups run.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoBackups;
-
-impl RunningBackups for NoBackups {
-    fn stop(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send + '_>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-}
-
 pub(super) async fn stop(backups: &dyn RunningBackups, drill: bool) -> Ended {
     if drill {
         // A backup that is stopped is lost; a rehearsal is not worth that.

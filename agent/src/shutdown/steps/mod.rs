@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rackhaven_proto::model::{StepKind, StepOutcome};
 
-pub use backups::{NoBackups, RunningBackups};
+pub use backups::RunningBackups;
 pub(super) use hooks::{HookGate, News};
 pub(super) use k3s::K3s;
 pub use unmount::unmount_all;
