@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// The command line as data: for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Saves a node's files and gives them back.
 #[derive(Debug, Parser)]
@@ -25,8 +31,8 @@ pub struct Common {
     /// The node's name, if not that of the host
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// Keeps what makes increments fast, and which repository a job has
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/rackhaven/backup")]
+    /// Keeps what makes increments fast, and which repository a job has; if not given, where the agent has it kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/rackhaven/agent/backup")]
     pub state_dir: PathBuf,
     /// Where the programs are that jobs name as hooks
     #[arg(long, value_name = "DIR", default_value = "/etc/rackhaven/backup-hooks.d")]

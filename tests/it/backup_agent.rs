@@ -85,7 +85,15 @@ async fn without_an_engine_the_agent_does_all_else() {
     node.pi.settings.set("backup.engine", "'/no/such/engine'");
     node.pi.start().unwrap();
     node.fleet.wait_for_state("pi-1", rackhaven_proto::model::NodeState::Up).await.unwrap();
-    assert!(node.pi.log().contains("no backups: there is no engine"), "{}", node.pi.log());
+    let told = wait_for("the job to be known", async || {
+        let jobs = node.fleet.ctl().json("backup jobs").await?;
+        Ok(Some(jobs["jobs"][0]["problem"].to_string()).filter(|problem| problem != "null"))
+    });
+    assert_eq!(told.await.unwrap(), "\"there is no backup engine /no/such/engine: install rackhaven-backup\"");
+    let refused = node.fleet.ctl().fails("backup run source --node pi-1 --follow", 1).await.unwrap();
+    let said = refused.out + &refused.err;
+    assert!(said.contains("install rackhaven-backup"), "{said}");
+    assert!(node.pi.log().contains("there is no engine; install rackhaven-backup"), "{}", node.pi.log());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::core::{Action, Core, Event, Now, Record, Run};
 use super::engine::{JobLine, Paths};
 use super::report::{Ended, progress, report};
-use super::{given, reports};
+use super::{given, missing, reports};
 use crate::host::Clock;
 use crate::host::linux::Place;
 use crate::state::{StateFolder, load_backups, save_backups};
@@ -82,6 +82,8 @@ pub struct Backups {
     saved: Record,
     jobs: BTreeMap<JobName, JobLine>,
     asked_ms: Option<u64>,
+    /// Whether the engine was there when it was asked.
+    installed: bool,
     problem: String,
     inbox: mpsc::Receiver<ToBackups>,
     outbox: mpsc::Sender<FromBackups>,
@@ -125,6 +127,7 @@ impl Backups {
             saved,
             jobs: BTreeMap::new(),
             asked_ms: None,
+            installed: true,
             problem: String::new(),
             inbox,
             outbox,
@@ -138,9 +141,6 @@ impl Backups {
 
     /// Runs until the agent ends. Runs that systemd has begun go on without it.
     pub async fn run(mut self) {
-        if !self.paths.program.exists() {
-            tracing::info!(program = %self.paths.program.display(), "no backups: there is no engine");
-        }
         loop {
             self.ask_for_jobs().await;
             let nap = if self.core.running().is_some() { LOOK } else { NAP };
@@ -193,13 +193,17 @@ impl Backups {
     async fn ask_for_jobs(&mut self) {
         let now_ms = self.clock.monotonic_ms();
         let pause_ms = if self.problem.is_empty() { ASK_MS } else { ASK_AGAIN_MS };
-        if self.asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(asked_ms) < pause_ms)
-            || !self.paths.program.exists()
-        {
+        let installed = self.paths.program.exists();
+        if installed == self.installed && self.asked_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < pause_ms) {
             return;
         }
         self.asked_ms = Some(now_ms);
-        match self.paths.jobs(&self.core.record().last).await {
+        let asked = match installed {
+            true => self.paths.jobs(&self.core.record().last).await,
+            false => Ok(missing::jobs(&self.paths, self.installed)),
+        };
+        self.installed = installed;
+        match asked {
             Ok(lines) => {
                 self.problem.clear();
                 self.jobs = lines.into_iter().map(|line| (line.name.clone(), line)).collect();

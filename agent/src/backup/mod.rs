@@ -5,6 +5,7 @@ pub mod core;
 mod driver;
 mod engine;
 mod given;
+mod missing;
 mod report;
 mod reports;
 mod stop;

@@ -1,4 +1,4 @@
-//! `rackhaven-pages`: writes the manual pages and completions that ship, from the command lines of the three programs.
+//! `rackhaven-pages`: writes the manual pages and completions that ship, from the command lines of the programs.
 //!
 //! It runs where packages are built and is not shipped. What it writes into the folder it is given lies there as it is
 //! installed below `/usr/share`.
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
 fn write_all(folder: &Path) -> anyhow::Result<()> {
     let programs = [
         (rackhaven_agent::cli::command(), "8"),
+        (rackhaven_backup::cli::command(), "8"),
         (rackhaven_controller::cli::command(), "8"),
         (rackhaven_ctl::command(), "1"),
     ];
@@ -87,6 +88,7 @@ mod tests {
         for (file, says) in [
             ("man/man8/rackhaven-agent.8", "rackhaven\\-agent\\-join(8)"),
             ("man/man8/rackhaven-agent-join.8", "\\-\\-token\\-file"),
+            ("man/man8/rackhaven-backup-restore.8", "\\-\\-in\\-place"),
             ("man/man8/rackhaven-controller-init.8", "\\-\\-cluster\\-name"),
             ("man/man1/ctl.1", "RACKHAVEN_CONTEXT"),
             ("man/man1/ctl-node-invite.1", "\\-\\-uses"),

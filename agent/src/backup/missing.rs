@@ -1,0 +1,52 @@
+//! What a node tells of its jobs while the engine is not installed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rackhaven_proto::model::JobName;
+use rackhaven_proto::model::backup::OnBattery;
+
+use super::engine::{JobLine, Paths};
+
+/// The jobs by their files' names alone: each is known, and says what to do. The agent reads none of them.
+/// `say` has the log say it, too: loudly, if there is a job.
+pub(super) fn jobs(paths: &Paths, say: bool) -> Vec<JobLine> {
+    let program = paths.program.display();
+    let problem = format!("there is no backup engine {program}: install rackhaven-backup");
+    let mut jobs = BTreeMap::new();
+    // The admin's own win over those given.
+    for (folder, given) in [(&paths.given, true), (&paths.local, false)] {
+        jobs.extend(names(folder).into_iter().map(|name| (name.clone(), line(name, folder, given, &problem))));
+    }
+    match jobs.len() {
+        _ if !say => {}
+        0 => tracing::info!(%program, "no backups: there is no engine; rackhaven-backup brings it"),
+        jobs => tracing::warn!(%program, jobs, "no backups: there is no engine; install rackhaven-backup"),
+    }
+    jobs.into_values().collect()
+}
+
+fn names(folder: &Path) -> Vec<JobName> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".toml")?.parse().ok()).collect()
+}
+
+fn line(name: JobName, folder: &Path, given: bool, problem: &str) -> JobLine {
+    JobLine {
+        file: folder.join(format!("{name}.toml")),
+        name,
+        given,
+        engine: String::new(),
+        sources: Vec::new(),
+        repository: String::new(),
+        schedule: String::new(),
+        next_unix_ms: None,
+        verify_next_unix_ms: None,
+        verify_percent: 1,
+        random_delay_seconds: 0,
+        on_battery: OnBattery::Wait,
+        nice: 0,
+        memory_mib: 0,
+        problem: problem.to_owned(),
+    }
+}
