@@ -108,7 +108,17 @@ unmount_types = []
 stop_command = [$(toml "$dir/k3s"), "stop"]
 start_command = [$(toml "$dir/k3s"), "start"]
 systemd_dir = $(toml "$dir/$name")
+
+[backup]
+engine = $(toml "$built/rackhaven-backup")
+jobs_dir = $(toml "$dir/$name/jobs")
+status_dir = $(toml "$dir/$name/status")
 CONFIG
+  mkdir -p "$name/jobs" nas/repository
+  cat >"$name/jobs/demo.toml" <<JOB
+sources = [$(toml "$dir/$name/hooks"), $(toml "$dir/$name/agent.toml")]
+repository = $(toml "$dir/nas/repository")
+JOB
   [[ $place == nas ]] && place=2
   cat >"$name/hooks/10-flush" <<SCRIPT
 #!/bin/bash

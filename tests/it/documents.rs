@@ -4,8 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "cross/README.md", "docs/ctl.md", "docs/packages.md", "docs/power.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "cross/README.md",
+    "docs/backup.md",
+    "docs/ctl.md",
+    "docs/packages.md",
+    "docs/power.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -200,7 +200,7 @@ impl Backups {
         self.asked_ms = Some(now_ms);
         let asked = match installed {
             true => self.paths.jobs(&self.core.record().last).await,
-            false => Ok(missing::jobs(&self.paths, self.installed)),
+            false => Ok(missing::jobs(&self.paths, (!self.installed).then_some(self.jobs.len()))),
         };
         self.installed = installed;
         match asked {

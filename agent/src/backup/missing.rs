@@ -9,8 +9,9 @@ use rackhaven_proto::model::backup::OnBattery;
 use super::engine::{JobLine, Paths};
 
 /// The jobs by their files' names alone: each is known, and says what to do. The agent reads none of them.
-/// `say` has the log say it, too: loudly, if there is a job.
-pub(super) fn jobs(paths: &Paths, say: bool) -> Vec<JobLine> {
+/// The log says it too, loudly as soon as there is a job; `before` is how many there were when it was last looked, if the
+/// engine was missing then already.
+pub(super) fn jobs(paths: &Paths, before: Option<usize>) -> Vec<JobLine> {
     let program = paths.program.display();
     let problem = format!("there is no backup engine {program}: install rackhaven-backup");
     let mut jobs = BTreeMap::new();
@@ -18,10 +19,12 @@ pub(super) fn jobs(paths: &Paths, say: bool) -> Vec<JobLine> {
     for (folder, given) in [(&paths.given, true), (&paths.local, false)] {
         jobs.extend(names(folder).into_iter().map(|name| (name.clone(), line(name, folder, given, &problem))));
     }
-    match jobs.len() {
-        _ if !say => {}
-        0 => tracing::info!(%program, "no backups: there is no engine; rackhaven-backup brings it"),
-        jobs => tracing::warn!(%program, jobs, "no backups: there is no engine; install rackhaven-backup"),
+    match (before, jobs.len()) {
+        (None, 0) => tracing::info!(%program, "no backups: there is no engine; rackhaven-backup brings it"),
+        (None | Some(0), jobs @ 1..) => {
+            tracing::warn!(%program, jobs, "no backups: there is no engine; install rackhaven-backup");
+        }
+        _ => {}
     }
     jobs.into_values().collect()
 }

@@ -3,7 +3,7 @@
 # Part of tests/lab/run: the root file system that boards start from, and the packages.
 
 base_suite=bookworm
-base_packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,iproute2,nut-server,nut-client,rsync,procps
+base_packages=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,iproute2,nut-server,nut-client,rsync,procps,zstd
 
 # Makes it once for an architecture; it is in base_ARCHITECTURE.
 make_base() {
@@ -31,5 +31,5 @@ build_debs() {
   say "building the packages"
   "$root/packaging/build" --arch "$native" --out "$debs"
   "$root/packaging/build" --arch "$native" --version 99.0.0 --out "$debs"
-  if emulates_arm64; then "$root/packaging/build" --arch arm64 --out "$debs" rackhaven-agent; fi
+  if emulates_arm64; then "$root/packaging/build" --arch arm64 --out "$debs" rackhaven-agent rackhaven-backup; fi
 }

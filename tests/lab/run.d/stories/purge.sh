@@ -30,6 +30,17 @@ inventory() {
   accounts "$1"
 }
 
+# By the agent and by hand; the job is the admin's, who takes it away again.
+save_itself() {
+  local job=$1/root/etc/rackhaven/backup.d/job.toml
+  printf 'sources = ["/etc"]\nrepository = "/var/tmp/repository"\n' >"$job"
+  on "$1" systemctl reload rackhaven-agent
+  saves() { on "$1" ctl backup run job --node "$1" --follow >>"$1/apt.log" 2>&1; }
+  wait_until 30 saves "$1" || fail "$1 has not saved itself: $(tail -n 3 "$1/apt.log")"
+  on "$1" rackhaven-backup run --job /etc/rackhaven/backup.d/job.toml >>"$1/apt.log" 2>&1 || fail "no backup by hand: $(tail -n 3 "$1/apt.log")"
+  rm "$job"
+}
+
 # A board that has had nothing of ours becomes a fleet of its own, and then has had enough.
 story_purge() {
   local name=spare package left
@@ -38,7 +49,7 @@ story_purge() {
   switch_on "$name"
   wait_until 60 is_up "$name" || fail "$name has not booted"
   inventory "$name" >before
-  for package in rackhaven-controller rackhaven-ctl rackhaven-agent; do
+  for package in rackhaven-controller rackhaven-ctl rackhaven-backup rackhaven-agent; do
     install "$name" "$(deb "$package" new "$native")"
   done
   on "$name" rackhaven-controller init --cluster-name spare --endpoint "$network.99:7443" >>"$name/apt.log" 2>&1 ||
@@ -48,15 +59,17 @@ story_purge() {
   on "$name" sh -c "$(on "$name" ctl node invite 2>/dev/null)" >>"$name/apt.log" 2>&1 || fail "$name could not join itself: $(tail -n 3 "$name/apt.log")"
   spare_up() { on "$name" ctl status -o json | jq -e '.nodes[0].state == "up"' >/dev/null; }
   wait_until 20 spare_up || fail "$name is not up in its own fleet"
+  save_itself "$name"
   inventory "$name" >used
 
-  on "$name" apt-get remove --yes --quiet rackhaven-agent rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+  on "$name" apt-get remove --yes --quiet rackhaven-agent rackhaven-backup rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
     fail "removing: $(tail -n 5 "$name/apt.log")"
   on "$name" test -e /var/lib/rackhaven/controller/ca.key -a -e /etc/rackhaven/agent.toml ||
     fail "remove has taken state or configuration away"
-  on "$name" apt-get purge --yes --quiet rackhaven-agent rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+  on "$name" apt-get purge --yes --quiet rackhaven-agent rackhaven-backup rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
     fail "purging: $(tail -n 5 "$name/apt.log")"
   inventory "$name" >after
+  ! on "$name" test -e /run/rackhaven-agent || fail "purge has left /run/rackhaven-agent"
   left=$(diff before after) || fail "purge has left something: $left"
   figure "paths that the packages and what they kept added; of these left after purge" \
     "$(comm -13 before used | wc -l); 0"
