@@ -171,12 +171,12 @@ impl Paths {
         systemctl(&["stop", "--no-block", &unit(id)]).await.map(drop)
     }
 
-    /// Whether systemd still runs it. If that cannot be known, it does.
+    /// Whether systemd still runs it: one that is about to end does. If that cannot be known, it does.
     pub async fn unit_runs(&self, id: &BackupRunId) -> bool {
-        let argv = ["systemctl", "is-active", "--quiet"].map(str::to_owned).into_iter().chain([unit(id)]);
-        let argv: Vec<String> = argv.collect();
-        let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
-        !matches!(child::run(job, ANSWER).await, Err(crate::host::ChildError::Failed { .. }))
+        match systemctl(&["show", "--property=ActiveState", "--value", &unit(id)]).await {
+            Ok(said) => !said.last().is_some_and(|state| matches!(state.as_str(), "inactive" | "failed")),
+            Err(_) => true,
+        }
     }
 
     /// How far a run is.
