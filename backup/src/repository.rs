@@ -12,6 +12,7 @@ mod lock;
 mod marker;
 mod mounts;
 pub mod prune;
+mod seen;
 pub mod ssh;
 
 use std::io::{self, Read, Write};

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use rackhaven_proto::model::backup::Remote;
 
-use super::archive::{Found, form, in_order, next_sequence, stamp_unix_ms};
+use super::archive::{form, next_sequence};
 use super::lock::Lock;
 use super::marker::{Known, Marker};
-use super::{Archive, MANIFEST, MARKER, PARTIAL, RECORD, Record, RepositoryError, SshPlace, Store, Stored, Upload};
+use super::seen::{Folder, Seen, added, gone, recorded};
+use super::{
+    Archive, MANIFEST, MARKER, MAX_RECORD_BYTES, RECORD, Record, RepositoryError, SshPlace, Store, Stored, Upload,
+};
 use crate::child::{self, Ended};
 use crate::clock::steady;
 use crate::stop::Stop;
@@ -35,6 +38,7 @@ pub struct Daemon {
     below: String,
     state: PathBuf,
     stop: Stop,
+    seen: Seen,
     _lock: Lock,
 }
 
@@ -49,26 +53,28 @@ impl Daemon {
         let lock = Lock::of_state(&place.state)?;
         let below = format!("{}/{}", place.node, place.job);
         let (remote, state) = (place.remote.clone(), place.state.clone());
-        let daemon = Self { remote, below, state, stop: stop.clone(), _lock: lock };
+        let seen = Seen::default();
+        let daemon = Self { remote, below, state, stop: stop.clone(), seen, _lock: lock };
         let location = rackhaven_proto::model::backup::Repository::Daemon(place.remote.clone()).to_string();
         let known = Known::read(&place.state, &location)?;
-        let mut marker = daemon.marker(&location)?;
+        let mut marker = daemon.look(&location)?;
         Known::check(known.as_deref(), marker.as_ref(), &location, &place.state)?;
-        if marker.is_none() {
+        let is_there = |daemon: &Self| daemon.seen.is_known();
+        if marker.is_none() || !is_there(&daemon) {
             let stage = daemon.stage()?;
-            let new = Marker::new(now_unix_ms)?;
-            daemon.staged(&stage.join(MARKER), new.text().as_bytes())?;
-            daemon.rsync(&["-r", "--ignore-existing"], &[slashed(&stage), daemon.url("")])?;
-            marker = daemon.marker(&location)?;
+            let inner = stage.join(&daemon.below);
+            fs::create_dir_all(&inner)
+                .map_err(|error| RepositoryError::io(format!("making {}", inner.display()), error))?;
+            if marker.is_none() {
+                daemon.staged(&stage.join(MARKER), Marker::new(now_unix_ms)?.text().as_bytes())?;
+            }
+            // A marker that somebody else makes meanwhile stays.
+            daemon.rsync(&["-r", "--ignore-existing", "--chmod=D0700"], &[slashed(&stage), daemon.url("")])?;
+            marker = daemon.look(&location)?;
         }
-        let Some(marker) = marker else {
+        let Some(marker) = marker.filter(|_| is_there(&daemon)) else {
             return Err(RepositoryError::Remote(format!("{location} does not keep what is written to it")));
         };
-        let stage = daemon.stage()?;
-        let inner = stage.join(&daemon.below);
-        fs::create_dir_all(&inner)
-            .map_err(|error| RepositoryError::io(format!("making {}", inner.display()), error))?;
-        daemon.rsync(&["-r", "--chmod=D0700"], &[slashed(&stage), daemon.url("")])?;
         if known.as_deref() != Some(&marker.id) {
             Known::write(&place.state, &location, &marker.id)?;
         }
@@ -106,22 +112,14 @@ impl Daemon {
         command
     }
 
-    /// Trees that have no record, and files beside them.
+    /// Trees that have no record.
     ///
     /// # Errors
     /// When the daemon cannot be asked.
     pub fn unfinished(&self) -> Result<Vec<String>, RepositoryError> {
-        let names = self.names()?;
-        let is = |name: &&String| form(name).is_some() && !names.contains(&format!("{name}{RECORD}"));
-        Ok(names.iter().filter(is).cloned().collect())
-    }
-
-    /// Copies a file of the node's into the job's folder.
-    ///
-    /// # Errors
-    /// When that fails.
-    pub fn put(&self, file: &Path, name: &str) -> Result<(), RepositoryError> {
-        self.rsync(&["-t", "--chmod=F0600"], &[file.display().to_string(), self.address(name)]).map(drop)
+        let folder = self.folder()?;
+        let is = |name: &&String| form(name).is_some() && !folder.has(&format!("{name}{RECORD}"));
+        Ok(folder.names.iter().filter(is).cloned().collect())
     }
 
     /// Copies a file of the job's folder to the node.
@@ -132,18 +130,30 @@ impl Daemon {
         self.rsync(&["-t"], &[self.address(name), file.display().to_string()]).map(drop)
     }
 
-    /// Makes an archive of what bears this name already, by its record.
+    /// Makes an archive of what bears this name already, by its manifest and its record.
     ///
     /// # Errors
     /// When that fails.
-    pub fn publish(&self, record: Record) -> Result<Record, RepositoryError> {
+    pub fn publish(&self, record: Record, manifest: &Path) -> Result<Record, RepositoryError> {
         let record = Record { sequence: next_sequence(&self.list()?), ..record };
-        self.write_record(&record)?;
-        // For people. A daemon that takes no links does without.
         let stage = self.stage()?;
-        if std::os::unix::fs::symlink(&record.name, stage.join("latest")).is_ok() {
-            let _ = self.rsync(&["-l"], &[stage.join("latest").display().to_string(), self.address("")]);
-        }
+        let staged = stage.join(format!("{}{MANIFEST}", record.name));
+        fs::copy(manifest, &staged)
+            .map_err(|error| RepositoryError::io(format!("copying {}", manifest.display()), error))?;
+        self.staged(&stage.join(format!("{}{RECORD}", record.name)), &text_of(&record)?)?;
+        // For people. A daemon that takes no links does without. One call sends all of it, in the order of the names: the
+        // record follows the manifest.
+        let linked = std::os::unix::fs::symlink(&record.name, stage.join("latest")).is_ok();
+        let send = |stage: &Path| self.rsync(&["-rlt", "--chmod=D0700,F0600"], &[slashed(stage), self.address("")]);
+        let done = || match send(&stage) {
+            Err(_) if linked && fs::remove_file(stage.join("latest")).is_ok() => send(&stage),
+            sent => sent,
+        };
+        let published = |folder: &mut Folder| {
+            added(&record.name)(folder);
+            recorded(&record)(folder);
+        };
+        self.seen.change(done, published)?;
         Ok(record)
     }
 
@@ -155,25 +165,46 @@ impl Daemon {
         let stage = self.stage()?;
         let (itself, inside) = (format!("--include=/{name}"), format!("--include=/{name}/**"));
         let options = ["-r", "--delete", "--force", itself.as_str(), inside.as_str(), "--exclude=*"];
-        self.rsync(&options, &[slashed(&stage), self.address("")]).map(drop)
+        self.seen.change(|| self.rsync(&options, &[slashed(&stage), self.address("")]), gone(name)).map(drop)
     }
 
-    fn marker(&self, location: &str) -> Result<Option<Marker>, RepositoryError> {
-        let file = self.stage()?.join(MARKER);
-        match self.rsync(&[], &[self.url(MARKER), file.display().to_string()]) {
+    /// Looks at the repository's marker and the job's folder, in one call: it mirrors the marker, the records, and the trees
+    /// without what is in them.
+    fn look(&self, location: &str) -> Result<Option<Marker>, RepositoryError> {
+        let stage = self.stage()?;
+        let mut options = vec!["-r".to_owned(), format!("--include=/{MARKER}")];
+        let mut folder = String::new();
+        for part in self.below.split('/') {
+            folder = format!("{folder}/{part}");
+            options.push(format!("--include={folder}/"));
+        }
+        options.extend([format!("--include={folder}/*/"), format!("--include={folder}/*{RECORD}")]);
+        options.push("--exclude=*".to_owned());
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        match self.rsync(&options, &[self.url(""), slashed(&stage)]) {
             Ok(_) => {}
             Err(RepositoryError::NotThere(_)) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let text = fs::read(&file).map_err(|error| RepositoryError::io("reading the marker", error))?;
-        Marker::parse(&text, &format!("{location}/{MARKER}")).map(Some)
+        if let Some(folder) = mirrored(&stage.join(&self.below))
+            .map_err(|error| RepositoryError::io(format!("reading {}", stage.display()), error))?
+        {
+            self.seen.set(folder);
+        }
+        match fs::read(stage.join(MARKER)) {
+            Ok(text) => Marker::parse(&text, &format!("{location}/{MARKER}")).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(RepositoryError::io("reading the marker", error)),
+        }
     }
 
-    fn names(&self) -> Result<Vec<String>, RepositoryError> {
-        let listing = self.rsync(&["--list-only"], &[self.address("")])?;
-        let name =
-            |line: &str| line.split(" -> ").next().and_then(|line| line.split_whitespace().nth(4)).map(str::to_owned);
-        Ok(listing.lines().filter_map(name).filter(|name| name != ".").collect())
+    fn folder(&self) -> Result<Folder, RepositoryError> {
+        let looked = || {
+            let location = rackhaven_proto::model::backup::Repository::Daemon(self.remote.clone()).to_string();
+            self.look(&location)?;
+            self.seen.known().ok_or_else(|| RepositoryError::NotThere(format!("{location} has lost the job's folder")))
+        };
+        self.seen.known().map_or_else(looked, Ok)
     }
 
     fn url(&self, below: &str) -> String {
@@ -227,18 +258,7 @@ fn slashed(path: &Path) -> String {
 
 impl Store for Daemon {
     fn list(&self) -> Result<Vec<Archive>, RepositoryError> {
-        let names = self.names()?;
-        let stage = self.stage()?;
-        let only = format!("--include=/*{RECORD}");
-        self.rsync(&["-r", &only, "--exclude=*"], &[self.address(""), slashed(&stage)])?;
-        let mut found = Vec::new();
-        for name in names.iter().filter(|name| form(name).is_some()) {
-            let Ok(text) = fs::read(stage.join(format!("{name}{RECORD}"))) else { continue };
-            let record = serde_json::from_slice::<Record>(&text).ok().filter(|record| record.name == *name);
-            let written_unix_ms = stamp_unix_ms(name).unwrap_or_default();
-            found.push(Found { name: name.clone(), record, stored_bytes: 0, written_unix_ms });
-        }
-        Ok(in_order(found))
+        Ok(self.folder()?.archives(true))
     }
 
     fn available_bytes(&self) -> Result<Option<u64>, RepositoryError> {
@@ -254,31 +274,41 @@ impl Store for Daemon {
     }
 
     fn write_record(&self, record: &Record) -> Result<(), RepositoryError> {
-        let text = serde_json::to_vec(record)
-            .map_err(|error| RepositoryError::io("writing a record", std::io::Error::from(error)))?;
         let name = format!("{}{RECORD}", record.name);
         let file = self.stage()?.join(&name);
-        self.staged(&file, &text)?;
-        self.put(&file, &name)
+        self.staged(&file, &text_of(record)?)?;
+        let paths = [file.display().to_string(), self.address(&name)];
+        self.seen.change(|| self.rsync(&["-t", "--chmod=F0600"], &paths), recorded(record)).map(drop)
     }
 
     fn remove(&self, name: &str) -> Result<(), RepositoryError> {
-        for what in [RECORD, "", MANIFEST] {
-            self.discard(&format!("{name}{what}"))?;
-        }
-        Ok(())
+        // The folder last: while it is there, it is seen that something is left to do.
+        [RECORD, MANIFEST, ""].iter().try_for_each(|what| self.discard(&format!("{name}{what}")))
     }
 
     fn clean(&self) -> Result<(), RepositoryError> {
-        for name in self.unfinished()? {
-            self.remove(&name)?;
-        }
-        let names = self.names()?;
-        let of_nothing = |name: &&String| {
-            let beside = [RECORD, MANIFEST].iter().find_map(|beside| name.strip_suffix(beside));
-            name.ends_with(PARTIAL)
-                || beside.is_some_and(|of| form(of).is_some() && !names.iter().any(|name| name == of))
-        };
-        names.iter().filter(of_nothing).try_for_each(|name| self.discard(name))
+        self.unfinished()?.iter().try_for_each(|name| self.remove(name))
     }
+}
+
+fn text_of(record: &Record) -> Result<Vec<u8>, RepositoryError> {
+    serde_json::to_vec(record).map_err(|error| RepositoryError::io("writing a record", std::io::Error::from(error)))
+}
+
+/// What the mirror of a job's folder shows; `None` if there is none.
+fn mirrored(mirror: &Path) -> std::io::Result<Option<Folder>> {
+    let entries = match fs::read_dir(mirror) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (mut names, mut records) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.metadata()?.len() <= MAX_RECORD_BYTES {
+            records.extend(serde_json::from_slice::<Record>(&fs::read(entry.path())?).ok());
+        }
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(Some(Folder::new(names, records.into_iter())))
 }

@@ -11,6 +11,7 @@ mod transfer;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rackhaven_proto::model::backup::Remote;
@@ -18,7 +19,8 @@ use rackhaven_proto::model::backup::Remote;
 use self::script::{quoted, words};
 use super::lock::Lock;
 use super::marker::{Known, Marker};
-use super::{MARKER, RepositoryError};
+use super::seen::{Folder, Seen};
+use super::{MARKER, RECORD, RepositoryError};
 use crate::child;
 use crate::clock::steady;
 use crate::stop::Stop;
@@ -31,6 +33,10 @@ const ALIVE: (u32, u32) = (3, 10);
 const SHORT: Duration = Duration::from_secs(120);
 /// How long it may take there to remove or sync something.
 const LONG: Duration = Duration::from_secs(6 * 3600);
+/// How long a connection stays when nothing uses it.
+const IDLE: Duration = Duration::from_secs(10);
+/// The kernel takes 107 bytes for a socket's path, of which ssh adds 17 while it makes it.
+const MAX_CONTROL_PATH_BYTES: usize = 90;
 /// The most that a command may answer, bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -49,18 +55,40 @@ pub struct SshPlace {
     pub state: PathBuf,
 }
 
+/// Looks whether the repository is there; if it is the one that is known, at the job's folder too.
+const LOOK: &str = "p=$1; m=$2
+    if [ -n \"$m\" ]; then
+      case \"$(df -P \"$m\" 2>/dev/null | tail -n 1)\" in *\" $m\") ;; *) echo unmounted; exit 0;; esac
+    fi
+    if [ -f \"$p/$3\" ]; then cat \"$p/$3\"; else echo none; exit 0; fi
+    if [ -z \"$4\" ] || ! grep -q \"$4\" \"$p/$3\"; then exit 0; fi
+    echo; echo; mkdir -p \"$5\"; shift 4\n";
+/// The names in a folder, and the records there.
+const LIST: &str = "cd \"$1\"; ls -1ap; echo; for f in *\"$2\"; do if [ -f \"$f\" ]; then cat \"$f\"; echo; fi; done";
+/// Makes what is missing of a repository.
+const MAKE: &str = "mkdir -p \"$1\" && cd \"$1\"
+    if ! [ -f \"$3\" ]; then
+      cat > \"$3.$4\" && sync_file \"$3.$4\"
+      ln \"$3.$4\" \"$3\" 2>/dev/null || [ -f \"$3\" ] || mv \"$3.$4\" \"$3\"
+      rm -f \"$3.$4\"
+    fi
+    mkdir -p \"$2\" && cat \"$3\"";
+
 /// A job's folder in such a repository.
 #[derive(Debug)]
 pub struct Ssh {
     link: Link,
     id: String,
+    seen: Arc<Seen>,
     _lock: Lock,
 }
 
-/// The way there. Each command is a connection of its own.
+/// The way there. Commands share one connection, which ssh keeps a moment longer than the last of them.
 #[derive(Debug, Clone)]
 struct Link {
     remote: Remote,
+    /// Where commands find the connection, if its path is short enough for a socket's.
+    control: Option<PathBuf>,
     /// The job's folder there.
     folder: String,
     stop: Stop,
@@ -78,19 +106,17 @@ impl Ssh {
         let lock = Lock::of_state(&place.state)?;
         let top = place.remote.path.display().to_string();
         let folder = format!("{top}/{}/{}", place.node, place.job);
-        let link = Link { remote: place.remote.clone(), folder, stop: stop.clone() };
+        let control = Some(place.state.join("ssh")).filter(|path| path.as_os_str().len() <= MAX_CONTROL_PATH_BYTES);
+        let link = Link { remote: place.remote.clone(), control, folder, stop: stop.clone() };
         let location = rackhaven_proto::model::backup::Repository::Ssh(place.remote.clone()).to_string();
         let known = Known::read(&place.state, &location)?;
         let mount = place.requires_mount.as_ref().map(|mount| mount.display().to_string()).unwrap_or_default();
-        let look = words(
-            "p=$1; m=$2
-             if [ -n \"$m\" ]; then
-               case \"$(df -P \"$m\" 2>/dev/null | tail -n 1)\" in *\" $m\") ;; *) echo unmounted; exit 0;; esac
-             fi
-             if [ -f \"$p/$3\" ]; then cat \"$p/$3\"; else echo none; fi",
-            &[&top, &mount, MARKER],
-        );
-        let marker = match link.ask(&look, b"", SHORT)?.trim() {
+        let new = Marker::new(now_unix_ms)?;
+        let known_id = known.as_deref().unwrap_or_default();
+        let arguments = [&top, &mount, MARKER, known_id, &link.folder, RECORD];
+        let answer = link.ask(&words(&format!("{LOOK}{LIST}"), &arguments), b"", SHORT)?;
+        let (head, listing) = answer.split_once("\n\n").unwrap_or((&answer, ""));
+        let marker = match head.trim() {
             "unmounted" => {
                 return Err(RepositoryError::NotThere(format!(
                     "nothing is mounted at {mount} of {}",
@@ -101,23 +127,21 @@ impl Ssh {
             text => Some(Marker::parse(text.as_bytes(), &format!("{location}/{MARKER}"))?),
         };
         Known::check(known.as_deref(), marker.as_ref(), &location, &place.state)?;
-        let new = Marker::new(now_unix_ms)?;
-        let make = words(
-            "mkdir -p \"$1\" && cd \"$1\"
-             if ! [ -f \"$3\" ]; then
-               cat > \"$3.$4\" && sync_file \"$3.$4\"
-               ln \"$3.$4\" \"$3\" 2>/dev/null || [ -f \"$3\" ] || mv \"$3.$4\" \"$3\"
-               rm -f \"$3.$4\"
-             fi
-             mkdir -p \"$2\" && cat \"$3\"",
-            &[&top, &link.folder, MARKER, &new.id],
-        );
-        let made = link.ask(&make, new.text().as_bytes(), SHORT)?;
-        let made = Marker::parse(made.trim().as_bytes(), &format!("{location}/{MARKER}"))?;
-        if known.as_deref() != Some(&made.id) {
-            Known::write(&place.state, &location, &made.id)?;
-        }
-        Ok(Self { link, id: made.id, _lock: lock })
+        let seen = Arc::new(Seen::default());
+        let id = match marker.filter(|marker| marker.id == known_id) {
+            Some(marker) => {
+                seen.set(folder_of(listing));
+                marker.id
+            }
+            None => {
+                let made =
+                    link.ask(&words(MAKE, &[&top, &link.folder, MARKER, &new.id]), new.text().as_bytes(), SHORT)?;
+                let made = Marker::parse(made.trim().as_bytes(), &format!("{location}/{MARKER}"))?;
+                Known::write(&place.state, &location, &made.id)?;
+                made.id
+            }
+        };
+        Ok(Self { link, id, seen, _lock: lock })
     }
 
     /// The other machine.
@@ -128,6 +152,30 @@ impl Ssh {
     /// The job's folder there.
     pub fn folder(&self) -> &str {
         &self.link.folder
+    }
+
+    /// What ssh is told on the way there. No secret is among it.
+    pub fn options(&self) -> Vec<String> {
+        self.link.options()
+    }
+}
+
+/// What the other side says of a folder.
+fn folder_of(listing: &str) -> Folder {
+    let (names, records) = listing.split_once("\n\n").unwrap_or((listing, ""));
+    let names = names.lines().filter(|name| !name.is_empty());
+    let names = names.map(|name| name.trim_end_matches('/').to_owned()).collect();
+    Folder::new(names, records.lines().filter_map(|line| serde_json::from_str(line).ok()))
+}
+
+impl Drop for Ssh {
+    /// Ends the connection. Where that fails it ends by itself.
+    fn drop(&mut self) {
+        if self.link.control.is_some() {
+            let mut command = child::command("ssh");
+            command.args(["-O", "exit"]).args(self.options()).arg("--").arg(&self.link.remote.host);
+            let _ = child::run(command, b"", MAX_ANSWER_BYTES, steady() + IDLE, &Stop::default());
+        }
     }
 }
 
@@ -158,33 +206,39 @@ impl Link {
 
     fn command(&self, script: &str) -> Command {
         let mut command = child::command("ssh");
-        command.args(options(&self.remote));
+        command.args(self.options());
         command.arg("--").arg(&self.remote.host).arg(format!("exec sh -c {}", quoted(script)));
         command
     }
-}
 
-/// What ssh is told: never to ask anybody, and to notice when the other side is gone. No secret is among it.
-pub fn options(remote: &Remote) -> Vec<String> {
-    let mut options = vec!["-T".to_owned(), "-a".to_owned(), "-x".to_owned()];
-    let mut option = |text: String| options.extend(["-o".to_owned(), text]);
-    option("BatchMode=yes".to_owned());
-    option("StrictHostKeyChecking=yes".to_owned());
-    option(format!("ConnectTimeout={CONNECT_S}"));
-    option(format!("ServerAliveCountMax={}", ALIVE.0));
-    option(format!("ServerAliveInterval={}", ALIVE.1));
-    if let Some(known_hosts) = &remote.known_hosts {
-        option(format!("UserKnownHostsFile={}", script::config_quoted(&known_hosts.display().to_string())));
+    /// Never to ask anybody, and to notice when the other side is gone.
+    fn options(&self) -> Vec<String> {
+        let remote = &self.remote;
+        let mut options = vec!["-T".to_owned(), "-a".to_owned(), "-x".to_owned()];
+        let mut option = |text: String| options.extend(["-o".to_owned(), text]);
+        option("BatchMode=yes".to_owned());
+        option("StrictHostKeyChecking=yes".to_owned());
+        option(format!("ConnectTimeout={CONNECT_S}"));
+        option(format!("ServerAliveCountMax={}", ALIVE.0));
+        option(format!("ServerAliveInterval={}", ALIVE.1));
+        if let Some(control) = &self.control {
+            option("ControlMaster=auto".to_owned());
+            option(format!("ControlPersist={}", IDLE.as_secs()));
+            option(format!("ControlPath={}", script::config_quoted(&control.display().to_string())));
+        }
+        if let Some(known_hosts) = &remote.known_hosts {
+            option(format!("UserKnownHostsFile={}", script::config_quoted(&known_hosts.display().to_string())));
+        }
+        if let Some(key) = &remote.ssh_key {
+            option("IdentitiesOnly=yes".to_owned());
+            options.extend(["-i".to_owned(), key.display().to_string()]);
+        }
+        if let Some(port) = remote.port {
+            options.extend(["-p".to_owned(), port.to_string()]);
+        }
+        if let Some(user) = &remote.user {
+            options.extend(["-l".to_owned(), user.clone()]);
+        }
+        options
     }
-    if let Some(key) = &remote.ssh_key {
-        option("IdentitiesOnly=yes".to_owned());
-        options.extend(["-i".to_owned(), key.display().to_string()]);
-    }
-    if let Some(port) = remote.port {
-        options.extend(["-p".to_owned(), port.to_string()]);
-    }
-    if let Some(user) = &remote.user {
-        options.extend(["-l".to_owned(), user.clone()]);
-    }
-    options
 }

@@ -6,6 +6,7 @@ mod listing;
 mod made;
 mod returned;
 mod said;
+mod selection;
 mod transfer;
 
 pub use far::Far;

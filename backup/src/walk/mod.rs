@@ -1,5 +1,6 @@
 //! Goes through the sources in one order, whatever is in them.
 
+mod left_out;
 mod levels;
 mod names;
 mod open;
@@ -17,6 +18,8 @@ use rustix::io::Errno;
 
 use crate::entry::{Entry, Kind};
 use crate::outcome::{ProblemKind, Problems};
+pub use left_out::LeftOut;
+use left_out::LeftOuts;
 use levels::Levels;
 use names::Names;
 pub use open::{entry_of, id_of, open_dir, open_file};
@@ -56,6 +59,7 @@ pub struct Walk<'a> {
     links: HashMap<(u64, u64), FirstName>,
     /// Sources that could not be opened, and folders that were lost on the way.
     lost: Vec<Vec<u8>>,
+    left_out: LeftOuts,
 }
 
 #[derive(Debug)]
@@ -75,7 +79,25 @@ impl<'a> Walk<'a> {
             path: Vec::new(),
             links: HashMap::new(),
             lost: Vec::new(),
+            left_out: LeftOuts::default(),
         }
+    }
+
+    /// Lets it note what it leaves out, if that is not more than so many things.
+    #[must_use]
+    pub fn noting_left_out(mut self, at_most: usize) -> Self {
+        self.left_out = LeftOuts::at_most(at_most);
+        self
+    }
+
+    /// The sources that were begun.
+    pub fn roots(&self) -> &'a [Vec<u8>] {
+        &self.rules.roots
+    }
+
+    /// What was left out so far. `None` if it was more than what was to be noted.
+    pub fn left_out(&self) -> Option<&[LeftOut]> {
+        self.left_out.all()
     }
 
     /// The places so far of which nobody knows what is there: sources that could not be opened, and folders that went
@@ -116,30 +138,30 @@ impl<'a> Walk<'a> {
         let path = joined(&self.path, &name);
         if path.len() > MAX_PATH_BYTES {
             self.problems.add(&path, ProblemKind::Unreadable, "its path is too long");
-            return None;
+            return self.leave_out(path);
         }
         let stat = match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(error) => {
                 self.problem(&path, "looking at it", error);
-                return None;
+                return self.leave_out(path);
             }
         };
         let mut entry = entry_of(path, &stat);
         if self.rules.excludes(&entry.path, entry.kind == Kind::Dir) {
-            return None;
+            return self.leave_out(entry.path);
         }
         match entry.kind {
             Kind::Socket => {
                 self.problems.add(&entry.path, ProblemKind::LeftOut, "sockets are not saved");
-                return None;
+                return self.leave_out(entry.path);
             }
             Kind::Dir => return Some(self.visit_dir(parent, name, entry, device)),
             Kind::Symlink => match readlinkat(&parent, &name, Vec::new()) {
                 Ok(target) => entry.target = Some(target.into_bytes()),
                 Err(error) => {
                     self.problem(&entry.path, "reading where it points", error);
-                    return None;
+                    return self.leave_out(entry.path);
                 }
             },
             _ => {}
@@ -155,6 +177,7 @@ impl<'a> Walk<'a> {
             Ok(opened) => opened,
             Err(error) => {
                 self.problem(&entry.path, "opening the folder", error);
+                self.left_out.note(|| LeftOut::Content(entry.path.clone(), None));
                 return Visit { entry, name, parent, dir: None, unlisted: true };
             }
         };
@@ -164,20 +187,25 @@ impl<'a> Walk<'a> {
         let is_root = self.levels.is_at_root();
         if self.rules.never_lists(&entry.path) && !is_root {
             // What belongs to the kernel is no surprise to anybody.
+            self.left_out.note(|| LeftOut::Content(entry.path.clone(), None));
         } else if entry.dev != device && !self.rules.enters(&entry.path) {
             let reason = "another file system is mounted here, which is not among the sources";
             self.problems.add(&entry.path, ProblemKind::LeftOut, reason);
+            self.left_out.note(|| LeftOut::Content(entry.path.clone(), None));
         } else {
             match Names::of(&dir) {
                 Ok(mut names) => {
-                    if !is_root {
-                        self.rules.apply_markers(&dir, &mut names);
+                    let rules = self.rules;
+                    if let Some(marker) = rules.marker(&dir, &names).filter(|_| !is_root) {
+                        names.keep_only(marker);
+                        self.left_out.note(|| LeftOut::Content(entry.path.clone(), Some(marker.to_vec())));
                     }
                     self.path.clone_from(&entry.path);
                     self.levels.enter(dir, (entry.dev, entry.ino), entry.dev, self.path.len(), names);
                 }
                 Err(error) => {
                     self.problem(&entry.path, "listing the folder", error);
+                    self.left_out.note(|| LeftOut::Content(entry.path.clone(), None));
                     unlisted = true;
                 }
             }
@@ -201,6 +229,11 @@ impl<'a> Walk<'a> {
             let first = FirstName { path: entry.path.as_slice().into(), missing: entry.links - 1 };
             self.links.insert(key, first);
         }
+    }
+
+    fn leave_out(&mut self, path: Vec<u8>) -> Option<Visit> {
+        self.left_out.note(|| LeftOut::Whole(path));
+        None
     }
 
     fn problem(&self, path: &[u8], doing: &str, error: Errno) {

@@ -96,13 +96,11 @@ impl Rules {
         !self.one_file_system || self.entered.iter().any(|source| source == path)
     }
 
-    /// Of a folder that says that it need not be saved, only what says so is left.
-    pub(super) fn apply_markers(&self, dir: impl AsFd, names: &mut Names) {
-        if let Some(marker) = self.markers.iter().find(|marker| names.contains(marker)) {
-            names.keep_only(marker);
-        } else if self.caches && names.contains(CACHE_TAG.to_bytes()) && is_cache_tag(dir) {
-            names.keep_only(CACHE_TAG.to_bytes());
-        }
+    /// What says of a folder that it need not be saved: only this is.
+    pub(super) fn marker(&self, dir: impl AsFd, names: &Names) -> Option<&[u8]> {
+        let tagged = || self.caches && names.contains(CACHE_TAG.to_bytes()) && is_cache_tag(dir);
+        let marker = self.markers.iter().find(|marker| names.contains(marker)).map(Vec::as_slice);
+        marker.or_else(|| tagged().then_some(CACHE_TAG.to_bytes()))
     }
 }
 

@@ -8,27 +8,14 @@ use super::transfer::SshUpload;
 use super::{LONG, Link, SHORT, Ssh};
 use crate::child::Running;
 use crate::clock::steady;
-use crate::repository::archive::{Found, form, in_order, next_sequence, stamp_unix_ms};
+use crate::repository::archive::next_sequence;
 use crate::repository::leftovers::leftovers;
+use crate::repository::seen::{added, gone, recorded, removed};
 use crate::repository::{Archive, MANIFEST, RECORD, REMOVING, Record, RepositoryError, Store, Stored, Upload};
 
 impl Store for Ssh {
     fn list(&self) -> Result<Vec<Archive>, RepositoryError> {
-        let script = words(
-            "cd \"$1\"; ls -1p; echo; for f in *\"$2\"; do if [ -f \"$f\" ]; then cat \"$f\"; echo; fi; done",
-            &[self.folder(), RECORD],
-        );
-        let answer = self.link.ask(&script, b"", SHORT)?;
-        let (names, records) = answer.split_once("\n\n").unwrap_or((&answer, ""));
-        let records: Vec<Record> = records.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let found = names.lines().map(|name| name.trim_end_matches('/')).filter(|name| form(name).is_some());
-        let found = found.map(|name| {
-            let record = records.iter().find(|record: &&Record| record.name == name && record.format == 1).cloned();
-            // Only those without a record are judged by what their name says.
-            let written_unix_ms = stamp_unix_ms(name).unwrap_or_default();
-            Found { name: name.to_owned(), record, stored_bytes: 0, written_unix_ms }
-        });
-        Ok(in_order(found.collect()))
+        Ok(self.link.known(&self.seen)?.archives(false))
     }
 
     fn available_bytes(&self) -> Result<Option<u64>, RepositoryError> {
@@ -38,7 +25,7 @@ impl Store for Ssh {
     }
 
     fn begin(&self, name: &str) -> Result<Box<dyn Upload>, RepositoryError> {
-        Ok(Box::new(SshUpload::begin(&self.link, &self.id, name)?))
+        Ok(Box::new(SshUpload::begin(self, name)?))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn Stored>, RepositoryError> {
@@ -56,7 +43,7 @@ impl Store for Ssh {
             "cd \"$1\"; cat > \"./$2.partial\"; sync_file \"./$2.partial\"; mv -f \"./$2.partial\" \"./$2\"",
             &[self.folder(), &name],
         );
-        self.link.ask(&script, &text, SHORT).map(drop)
+        self.seen.change(|| self.link.ask(&script, &text, SHORT), recorded(record)).map(drop)
     }
 
     fn remove(&self, name: &str) -> Result<(), RepositoryError> {
@@ -66,7 +53,7 @@ impl Store for Ssh {
              rm -rf \"./$2$3\"; rm -f \"./$2$4\" \"./$2$5\"",
             &[self.folder(), name, REMOVING, MANIFEST, RECORD],
         );
-        self.link.ask(&script, b"", LONG).map(drop)
+        self.seen.change(|| self.link.ask(&script, b"", LONG), removed(name)).map(drop)
     }
 
     fn clean(&self) -> Result<(), RepositoryError> {
@@ -88,8 +75,7 @@ impl Ssh {
     /// # Errors
     /// When it cannot be read.
     pub fn names(&self) -> Result<Vec<String>, RepositoryError> {
-        let answer = self.link.ask(&words("cd \"$1\"; ls -1ap", &[self.folder()]), b"", SHORT)?;
-        Ok(answer.lines().map(|name| name.trim_end_matches('/').to_owned()).collect())
+        Ok(self.link.known(&self.seen)?.names)
     }
 
     fn clean_but(&self, leave_trees: bool) -> Result<(), RepositoryError> {
@@ -103,7 +89,8 @@ impl Ssh {
     /// # Errors
     /// When that is not permitted.
     pub fn discard(&self, name: &str) -> Result<(), RepositoryError> {
-        self.link.ask(&words("cd \"$1\"; rm -rf \"./$2\"", &[self.folder(), name]), b"", LONG).map(drop)
+        let script = words("cd \"$1\"; rm -rf \"./$2\"", &[self.folder(), name]);
+        self.seen.change(|| self.link.ask(&script, b"", LONG), gone(name)).map(drop)
     }
 
     /// Lets people find the newest tree. A file system without symbolic links does without.
@@ -124,7 +111,8 @@ impl Ssh {
     /// # Errors
     /// When that fails.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), RepositoryError> {
-        self.link.ask(&words("cd \"$1\"; cat > \"./$2\"", &[self.folder(), name]), content, LONG).map(drop)
+        let script = words("cd \"$1\"; cat > \"./$2\"", &[self.folder(), name]);
+        self.seen.change(|| self.link.ask(&script, content, LONG), added(name)).map(drop)
     }
 
     /// Gives what was written under this name with `.partial` its final one, after its record.
@@ -132,8 +120,9 @@ impl Ssh {
     /// # Errors
     /// When the repository is not there any more, or the name is taken.
     pub fn publish(&self, record: Record) -> Result<Record, RepositoryError> {
-        let sequence = next_sequence(&self.list()?);
-        self.link.publish(&self.id, Record { sequence, ..record })
+        let record = Record { sequence: next_sequence(&self.list()?), ..record };
+        self.link.publish(&self.id, &self.seen, &record)?;
+        Ok(record)
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::io::{self, Read, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 
 use super::script::words;
-use super::{LONG, Link, SHORT};
+use super::{LIST, LONG, Link, SHORT, Ssh, folder_of};
 use crate::child::Running;
 use crate::clock::steady;
-use crate::repository::archive::{in_order, next_sequence};
-use crate::repository::{Archive, MARKER, PARTIAL, RECORD, Record, RepositoryError, Upload};
+use crate::repository::archive::next_sequence;
+use crate::repository::seen::{Folder, Seen, added, gone, recorded};
+use crate::repository::{MARKER, PARTIAL, RECORD, Record, RepositoryError, Upload};
 
 /// The most that the other side says about what it received, bytes.
 const MAX_ANSWER_BYTES: u64 = 4096;
@@ -32,6 +34,7 @@ const PUBLISH: &str = "cd \"$1\"; n=\"./$2\"; grep -q \"$3\" ../../\"$4\"
 pub(super) struct SshUpload {
     link: Link,
     id: String,
+    seen: Arc<Seen>,
     name: String,
     running: Running,
     stdin: Option<ChildStdin>,
@@ -42,14 +45,17 @@ pub(super) struct SshUpload {
 }
 
 impl SshUpload {
-    pub(super) fn begin(link: &Link, id: &str, name: &str) -> Result<Self, RepositoryError> {
+    pub(super) fn begin(ssh: &Ssh, name: &str) -> Result<Self, RepositoryError> {
+        let link = &ssh.link;
         let mut command = link.command(&words(RECEIVE, &[&link.folder, &format!("{name}{PARTIAL}")]));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = Running::start(command).map_err(|error| RepositoryError::io("sending an archive", error))?;
         let (stdin, stdout) = (running.stdin(), running.stdout());
+        ssh.seen.note(added(&format!("{name}{PARTIAL}")));
         Ok(Self {
             link: link.clone(),
-            id: id.to_owned(),
+            id: ssh.id.clone(),
+            seen: Arc::clone(&ssh.seen),
             name: name.to_owned(),
             running,
             stdin,
@@ -125,8 +131,8 @@ impl Upload for SshUpload {
         record.received_unix_ms = self.finish()?;
         record.name.clone_from(&self.name);
         record.stored_bytes = self.written;
-        record.sequence = next_sequence(&self.link.archives()?);
-        let record = self.link.publish(&self.id, record)?;
+        record.sequence = next_sequence(&self.link.known(&self.seen)?.archives(false));
+        self.link.publish(&self.id, &self.seen, &record)?;
         self.published = true;
         Ok(record)
     }
@@ -150,28 +156,25 @@ impl Drop for SshUpload {
 const GIVE_UP: std::time::Duration = std::time::Duration::from_millis(1500);
 
 impl Link {
-    /// The records there, which is what a sequence needs.
-    fn archives(&self) -> Result<Vec<Archive>, RepositoryError> {
-        let script = words(
-            "cd \"$1\"; for f in *\"$2\"; do if [ -f \"$f\" ]; then cat \"$f\"; echo; fi; done",
-            &[&self.folder, RECORD],
-        );
-        let answer = self.ask(&script, b"", SHORT)?;
-        let records = answer.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
-        let found = records.map(|record| crate::repository::archive::Found {
-            name: record.name.clone(),
-            stored_bytes: record.stored_bytes,
-            written_unix_ms: record.received_unix_ms,
-            record: Some(record),
-        });
-        Ok(in_order(found.collect()))
+    /// What is in the job's folder.
+    pub(super) fn known(&self, seen: &Seen) -> Result<Folder, RepositoryError> {
+        if let Some(folder) = seen.known() {
+            return Ok(folder);
+        }
+        let folder = folder_of(&self.ask(&words(LIST, &[&self.folder, RECORD]), b"", SHORT)?);
+        seen.set(folder.clone());
+        Ok(folder)
     }
 
-    pub(super) fn publish(&self, id: &str, record: Record) -> Result<Record, RepositoryError> {
-        let text = serde_json::to_vec(&record)
+    pub(super) fn publish(&self, id: &str, seen: &Seen, record: &Record) -> Result<(), RepositoryError> {
+        let text = serde_json::to_vec(record)
             .map_err(|error| RepositoryError::io("writing a record", io::Error::from(error)))?;
         let script = words(PUBLISH, &[&self.folder, &record.name, id, MARKER, PARTIAL, RECORD]);
-        self.ask(&script, &text, LONG)?;
-        Ok(record)
+        let published = |folder: &mut Folder| {
+            gone(&format!("{}{PARTIAL}", record.name))(folder);
+            added(&record.name)(folder);
+            recorded(record)(folder);
+        };
+        seen.change(|| self.ask(&script, &text, LONG), published).map(drop)
     }
 }

@@ -6,8 +6,7 @@ use std::process::Command;
 use crate::child;
 use crate::outcome::ArchiveKind;
 use crate::repository::archive::form;
-use crate::repository::ssh::options;
-use crate::repository::{Archive, Daemon, Form, PARTIAL, Record, RepositoryError, Ssh, Store};
+use crate::repository::{Archive, Daemon, Form, MANIFEST, PARTIAL, Record, RepositoryError, Ssh, Store};
 
 /// Where a far tree is.
 #[derive(Clone, Copy)]
@@ -31,7 +30,7 @@ impl Far<'_> {
         match self {
             Self::Ssh(ssh) => {
                 let mut command = child::command("rsync");
-                let words: Vec<String> = options(ssh.remote()).iter().map(|word| for_rsh(word)).collect();
+                let words: Vec<String> = ssh.options().iter().map(|word| for_rsh(word)).collect();
                 command.arg("-e").arg(format!("ssh {}", words.join(" ")));
                 command
             }
@@ -104,18 +103,6 @@ impl Far<'_> {
         archives.iter().rfind(|archive| archive.kind == ArchiveKind::Snapshot && archive.record.is_some())
     }
 
-    /// Copies a file of the node's into the job's folder.
-    pub(super) fn put(&self, file: &Path, name: &str) -> Result<(), RepositoryError> {
-        match self {
-            Self::Ssh(ssh) => {
-                let content = std::fs::read(file)
-                    .map_err(|error| RepositoryError::io(format!("reading {}", file.display()), error))?;
-                ssh.write(name, &content)
-            }
-            Self::Daemon(daemon) => daemon.put(file, name),
-        }
-    }
-
     /// Copies a file of the job's folder to the node.
     pub(super) fn get(&self, name: &str, file: &Path) -> Result<(), RepositoryError> {
         match self {
@@ -131,14 +118,18 @@ impl Far<'_> {
         }
     }
 
-    pub(super) fn publish(&self, record: Record) -> Result<Record, RepositoryError> {
+    /// Makes an archive of the tree of this name, with its manifest.
+    pub(super) fn publish(&self, record: Record, manifest: &Path) -> Result<Record, RepositoryError> {
         match self {
             Self::Ssh(ssh) => {
+                let content = std::fs::read(manifest)
+                    .map_err(|error| RepositoryError::io(format!("reading {}", manifest.display()), error))?;
+                ssh.write(&format!("{}{MANIFEST}", record.name), &content)?;
                 let record = ssh.publish(record)?;
                 ssh.point_latest_at(&record.name)?;
                 Ok(record)
             }
-            Self::Daemon(daemon) => daemon.publish(record),
+            Self::Daemon(daemon) => daemon.publish(record, manifest),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::selection::{MAX_RULES, write_rules};
 use crate::entry::{Kind, path_order};
 use crate::manifest::{ArchiveId, ChainLink, Footer, Header, Item, Manifest, Place, Record, Writer};
 use crate::outcome::{ArchiveKind, Problems};
@@ -18,6 +19,8 @@ use crate::walk::Walk;
 pub(super) struct Spool {
     /// All paths, for `--files-from`.
     pub(super) paths: PathBuf,
+    /// What is left out, for `--exclude-from`.
+    pub(super) rules: PathBuf,
     /// Those that rsync would take for unchanged, and are not.
     pub(super) sly: PathBuf,
     /// The manifest that is being written.
@@ -31,6 +34,7 @@ impl Spool {
         let of = |name: &str| state.join(name);
         Self {
             paths: of("tree.paths"),
+            rules: of("tree.rules"),
             sly: of("tree.sly"),
             manifest: of("tree.manifest.new"),
             last: of("tree.manifest"),
@@ -44,6 +48,8 @@ pub(super) struct Listed {
     pub(super) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) sly: u64,
+    /// The sources, if rsync can go through them by itself.
+    pub(super) roots: Option<Vec<Vec<u8>>>,
     pub(super) removed: u64,
     pub(super) before: Option<u64>,
 }
@@ -75,7 +81,8 @@ pub(super) fn list(
         chain: vec![ChainLink { id, name: name.to_owned() }],
     };
     let mut writer = Writer::new(manifest, &header).map_err(TreeError::Manifest)?;
-    for visit in Walk::new(snapshot.rules, problems) {
+    let mut walk = Walk::new(snapshot.rules, problems).noting_left_out(MAX_RULES);
+    for visit in walk.by_ref() {
         if stop.is_requested() {
             return Err(TreeError::Stopped);
         }
@@ -92,6 +99,15 @@ pub(super) fn list(
         }
         let record = Record { entry, attributes: None, content: None, place: Place::default() };
         writer.push(&Item::Entry(Box::new(record))).map_err(TreeError::Manifest)?;
+    }
+    if let Some(left_out) = walk.left_out() {
+        let rules = || -> io::Result<()> {
+            let mut rules = BufWriter::new(File::create(&spool.rules)?);
+            write_rules(&mut rules, left_out)?;
+            rules.flush()
+        };
+        rules().map_err(spooled)?;
+        listed.roots = Some(walk.roots().iter().filter(|root| !walk.lost().contains(root)).cloned().collect());
     }
     paths.flush().and_then(|()| sly.flush()).map_err(spooled)?;
     let finished = writer.finish(id, Vec::new()).map_err(TreeError::Manifest)?;

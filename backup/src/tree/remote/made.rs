@@ -1,6 +1,8 @@
 //! One run to another machine.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::far::Far;
@@ -9,7 +11,7 @@ use super::transfer::{KEEP, Transferred, transfer};
 use crate::outcome::{ArchiveKind, Problems};
 use crate::progress::Progress;
 use crate::repository::archive::fresh_name;
-use crate::repository::{Form, MANIFEST, Record, RepositoryError};
+use crate::repository::{Form, Record, RepositoryError};
 use crate::stop::Stop;
 use crate::tree::snapshot::{FEW_ENTRIES, Made, Snapshot, TreeError};
 
@@ -40,7 +42,7 @@ pub fn make_far(
     if let Some(before) = listed.before.filter(|before| *before >= FEW_ENTRIES && listed.entries < before / 2) {
         return Err(TreeError::Vanished { before, now: listed.entries });
     }
-    let call = Call { far, spool: &spool, bytes_per_second, problems, progress, stop };
+    let call = Call { far, spool: &spool, roots: listed.roots.as_deref(), bytes_per_second, problems, progress, stop };
     // The newest of those that were cut off is gone on with, so that a file of which a part is there is not begun again;
     // then the new tree shares with it. The new one holds nothing but what is there now.
     unfinished.sort();
@@ -72,6 +74,8 @@ pub fn make_far(
 struct Call<'a> {
     far: Far<'a>,
     spool: &'a Spool,
+    /// The sources, if rsync can go through them by itself.
+    roots: Option<&'a [Vec<u8>]>,
     bytes_per_second: Option<u64>,
     problems: &'a Problems,
     progress: &'a Progress,
@@ -87,15 +91,19 @@ impl Call<'_> {
         if let Some(pace) = self.bytes_per_second {
             command.arg(format!("--bwlimit={}", (pace / 1024).max(1)));
         }
-        let paths = if sly { &self.spool.sly } else { &self.spool.paths };
-        command.arg(format!("--files-from={}", paths.display()));
-        if sly {
-            command.arg("--ignore-times");
-        }
+        let list = |path: &Path| format!("--files-from={}", path.display());
         for other in share {
             command.arg(format!("--link-dest=../{other}"));
         }
-        command.arg("--").arg("/").arg(self.far.address(&format!("{into}/")));
+        match self.roots {
+            _ if sly => command.args(["--ignore-times", &list(&self.spool.sly), "--"]).arg("/"),
+            Some(roots) if !roots.is_empty() => {
+                command.arg(format!("--exclude-from={}", self.spool.rules.display())).arg("--");
+                command.args(roots.iter().map(|root| OsStr::from_bytes(root)))
+            }
+            _ => command.args([&list(&self.spool.paths), "--"]).arg("/"),
+        };
+        command.arg(self.far.address(&format!("{into}/")));
         let done = transfer(self.far, command, problems, self.progress, self.stop);
         done.map_err(|error| if self.stop.is_requested() { TreeError::Stopped } else { error.into() })
     }
@@ -105,8 +113,7 @@ fn finish(call: &Call<'_>, snapshot: &Snapshot<'_>, name: &str, listed: &Listed)
     if call.stop.is_requested() {
         return Err(TreeError::Stopped);
     }
-    call.far.put(&call.spool.manifest, &format!("{name}{MANIFEST}"))?;
-    Ok(call.far.publish(Record {
+    let record = Record {
         format: 1,
         name: name.to_owned(),
         sequence: 0,
@@ -119,7 +126,8 @@ fn finish(call: &Call<'_>, snapshot: &Snapshot<'_>, name: &str, listed: &Listed)
         source_bytes: listed.content_bytes,
         stored_bytes: call.progress.status().bytes_stored,
         verified: None,
-    })?)
+    };
+    Ok(call.far.publish(record, &call.spool.manifest)?)
 }
 
 /// With this the next run compares.
@@ -128,6 +136,7 @@ fn keep_manifest(spool: &Spool) -> Result<(), TreeError> {
         fs::File::open(&spool.manifest)?.sync_all()?;
         fs::rename(&spool.manifest, &spool.last)?;
         fs::remove_file(&spool.paths)?;
+        let _ = fs::remove_file(&spool.rules);
         fs::remove_file(&spool.sly)
     };
     kept().map_err(|error| RepositoryError::io("keeping the manifest", error).into())

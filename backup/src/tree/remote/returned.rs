@@ -37,7 +37,7 @@ pub fn restore_far(
     removed.map_err(|error| RepositoryError::io("removing a manifest that was fetched", error))?;
     if !how.dry_run {
         let mut command = far.command();
-        command.args(KEEP).args(["--relative", "--from0"]);
+        command.args(KEEP).args(["--relative", "--recursive", "--from0"]);
         command.arg(format!("--files-from={}", paths.display()));
         command.arg("--").arg(origin).arg(how.to);
         transfer(far, command, how.problems, how.progress, how.stop)?;
@@ -59,6 +59,7 @@ fn choose(
     manifest.check().map_err(wrong)?;
     let mut out = BufWriter::new(File::create(paths).map_err(spooled)?);
     let mut restored = Restored::default();
+    let mut top: Option<Vec<u8>> = None;
     let mut found = vec![false; how.paths.len()];
     for item in manifest.records().map_err(wrong)? {
         let Item::Entry(record) = item.map_err(wrong)? else { continue };
@@ -70,7 +71,11 @@ fn choose(
         }
         if wanted {
             told(&record);
-            put(&mut out, before, &record.entry.path).map_err(spooled)?;
+            // rsync finds what is below by itself.
+            if !top.as_ref().is_some_and(|top| is_at_or_below(&record.entry.path, top)) {
+                put(&mut out, before, &record.entry.path).map_err(spooled)?;
+                top = Some(record.entry.path.clone());
+            }
             restored.entries += 1;
             restored.bytes += if record.entry.hard_link.is_none() { record.entry.size } else { 0 };
         }
