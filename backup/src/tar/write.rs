@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::big::Big;
@@ -10,7 +10,7 @@ use super::join::{Content, Done, Finished, Joiner};
 use super::plan::{Base, Planned, Planner};
 use super::segment::{Builder, Work};
 use super::window::{CloseOnPanic, Window};
-use crate::manifest::{self, ArchiveId, FOOTER_BYTES, Footer, Frame, Header, Manifest, ManifestError};
+use crate::manifest::{self, ArchiveId, FOOTER_BYTES, Footer, Frame, Header, Item, Manifest, ManifestError};
 use crate::outcome::Problems;
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -19,6 +19,9 @@ use crate::walk::{Rules, Walk};
 
 /// How many frames may be on their way beside those that the threads are at.
 const SLACK: usize = 2;
+/// The manifest of the archive before is read so many records at a time, and so many times ahead.
+const BATCH: usize = 256;
+const AHEAD: usize = 4;
 /// The two empty blocks that end a tar stream.
 const END: [u8; 1024] = [0; 1024];
 
@@ -85,10 +88,7 @@ pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Re
     let archive = u32::try_from(header.chain.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let base = match base {
         None => None,
-        Some(base) => {
-            let started_unix_ms = base.header.started_unix_ms;
-            Some(Base { items: Box::new(base.into_records()?), started_unix_ms })
-        }
+        Some(base) => Some((base.header.started_unix_ms, base.into_records()?)),
     };
     let manifest = manifest::Writer::new(io::BufWriter::new(spool), &header).map_err(WriteError::Spool)?;
     let threads = threads.max(1);
@@ -107,6 +107,11 @@ pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Re
         }
         drop(finished);
         let planner = Planner::new(&window, work, problems, progress, stop);
+        let base = base.map(|(started_unix_ms, records)| {
+            let (sender, items) = sync_channel(AHEAD);
+            scope.spawn(move || read_ahead(records, &sender));
+            Base { items: Box::new(items.into_iter().flatten()), started_unix_ms }
+        });
         let guard = &window;
         let planning = scope.spawn(move || {
             let _guard = CloseOnPanic(guard);
@@ -140,6 +145,19 @@ pub fn write(request: Request<'_>, sink: &mut dyn Write, mut spool: &File) -> Re
     let copied = copied.map_err(WriteError::Archive)?;
     Progress::count(&progress.bytes_stored, stored.len() as u64 + copied);
     Ok(Written { footer, removed, kept })
+}
+
+/// Reads a manifest ahead of the walk, until nobody wants the rest.
+fn read_ahead(
+    mut records: impl Iterator<Item = Result<Item, ManifestError>>,
+    sender: &SyncSender<Vec<Result<Item, ManifestError>>>,
+) {
+    loop {
+        let batch: Vec<_> = records.by_ref().take(BATCH).collect();
+        if batch.is_empty() || sender.send(batch).is_err() {
+            return;
+        }
+    }
 }
 
 /// What the threads share.
