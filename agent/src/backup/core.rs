@@ -236,7 +236,9 @@ impl Core {
         };
         // Until the engine tells the moment after this one, there is none.
         *due = None;
-        if last_ms.is_some_and(|last_ms| (now.unix_ms - MIN_GAP_MS..=now.unix_ms).contains(&last_ms)) {
+        if let Some(last_ms) = last_ms.filter(|last_ms| (now.unix_ms - MIN_GAP_MS..=now.unix_ms).contains(last_ms)) {
+            // Put off, not left out: the engine may not be asked again for long.
+            *due = Some(last_ms + MIN_GAP_MS + 1);
             return None;
         }
         *last_ms = Some(now.unix_ms);
@@ -331,7 +333,10 @@ mod tests {
         assert_eq!(core.next_unix_ms(), None);
         // What the engine says next must not begin the same run again, whatever its clock says.
         assert!(core.step(at(122), jobs(&[("a", due(Some(120)))])).is_empty());
+        assert!(core.step(at(180), Event::Tick).is_empty());
         assert_eq!(core.record().last.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a"]);
+        // One that is due within the minute is put off.
+        assert_eq!(words(&core.step(at(181), Event::Tick)), ["begin a save schedule"]);
     }
 
     #[test]
