@@ -1,6 +1,7 @@
 //! The controller: it knows every node, decides, and answers for what was decided.
 
 pub mod access;
+pub mod alerts;
 pub mod app;
 pub mod audit;
 pub mod backup;
