@@ -71,6 +71,30 @@ async fn trees_of_a_daemon_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_lets_nothing_be_removed_takes_the_next_tree_after_a_run_that_was_killed() {
+    let saving = Saving::new().unwrap();
+    let module = saving.top().join("module");
+    fs::create_dir_all(module.join("sub")).unwrap();
+    let at = address::fresh();
+    let daemon = Rsyncd::start_with(saving.top(), &module, at, "refuse options = delete\n").await.unwrap();
+    fs::write(saving.source().join("small"), "hello").unwrap();
+    fs::write(saving.source().join("zlarge"), vec![7; 6_000_000]).unwrap();
+    saving.write_job(&format!("{}[limits]\nbytes_per_second = 400000\n", daemon.repository("sub"))).unwrap();
+    let job = job_folder(&module.join("sub"));
+    let mut engine = saving.start(&["run"]).unwrap();
+    let small = || names(&job).iter().any(|name| saving.below(&job.join(name)).join("small").exists());
+    wait_until("a file that arrived", async || small()).await.unwrap();
+    engine.kill().await.unwrap();
+    let cut = names(&job);
+    saving.write_job(&daemon.repository("sub")).unwrap();
+    let run = saving.run(&["run"]).await.unwrap();
+    assert!(run.code == Some(0) && run.out.contains("was cut off, and stays"), "{run:?}");
+    let archives = saving.archives().await.unwrap();
+    assert!(archives.len() == 1 && !cut.contains(&archives[0]), "{archives:?} {cut:?}");
+    assert_eq!(saving.differences(&saving.below(&job.join(&archives[0]))).await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn a_cut_connection_leaves_no_tree_and_the_next_run_goes_on() {
     let saving = Saving::new().unwrap();
     let at = address::fresh();

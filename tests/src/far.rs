@@ -102,9 +102,17 @@ impl Rsyncd {
     /// # Errors
     /// When it cannot be started.
     pub async fn start(folder: &Path, module: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_with(folder, module, address, "").await
+    }
+
+    /// As [`Self::start`], with more lines for its module.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start_with(folder: &Path, module: &Path, address: SocketAddr, more: &str) -> anyhow::Result<Self> {
         let config = format!(
             "address = {}\nport = {}\nuse chroot = yes\nuid = 0\ngid = 0\n[rack]\npath = {}\n\
-             read only = no\n",
+             read only = no\n{more}",
             address.ip(),
             address.port(),
             module.display()

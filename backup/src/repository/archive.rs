@@ -170,7 +170,8 @@ pub fn candidates(archives: &[Archive]) -> Vec<Candidate> {
             sequence: sequence as u64,
             received_unix_ms: archive.received_unix_ms,
             base: archive.base.clone(),
-            good: !damaged && record.is_none_or(|record| record.outcome <= Outcome::Warn),
+            // A file may be put there by hand. A tree without a record is one that a daemon did not get to its end.
+            good: !damaged && record.map_or(archive.kind != ArchiveKind::Snapshot, |it| it.outcome <= Outcome::Warn),
         }
     };
     archives.iter().enumerate().map(candidate).collect()

@@ -47,9 +47,8 @@ pub fn make_far(
     // then the new tree shares with it. The new one holds nothing but what is there now.
     unfinished.sort();
     let resumed = unfinished.pop();
-    for other in unfinished {
-        far.discard(&far.while_written(&other))?;
-    }
+    // A daemon may take what is sent and let nothing be removed.
+    let mut left: Vec<String> = unfinished.iter().filter_map(|other| discard(far, other)).collect();
     let mut share: Vec<String> = last.iter().cloned().collect();
     if let Some(resumed) = &resumed {
         call.perform(Into::Begun(&far.while_written(resumed)), &share, &Problems::default())?;
@@ -63,12 +62,17 @@ pub fn make_far(
         told.notes.extend(more.notes);
     }
     let record = finish(&call, snapshot, &name, &listed)?;
-    if let Some(resumed) = resumed {
-        far.discard(&far.while_written(&resumed))?;
-    }
+    left.extend(resumed.and_then(|resumed| discard(far, &resumed)));
     keep_manifest(&spool)?;
+    told.notes.extend(left);
     told.notes.dedup();
     Ok(Made { record, entries_removed: listed.removed, notes: told.notes })
+}
+
+/// Removes a tree that was cut off. Says so if that cannot be done.
+fn discard(far: Far<'_>, name: &str) -> Option<String> {
+    let discarded = far.discard(&far.while_written(name));
+    discarded.err().map(|error| format!("{name} was cut off, and stays: {error}"))
 }
 
 struct Call<'a> {
