@@ -205,6 +205,8 @@ pub struct ListedArchive {
     pub received_unix_ms: i64,
     /// How much of the repository it takes, bytes; for a tree, what its run stored.
     pub stored_bytes: u64,
+    /// How much its sources held, bytes; none when nobody knows.
+    pub source_bytes: Option<u64>,
     /// How many files, folders and others it holds; none when nobody knows.
     pub entries: Option<u64>,
     /// How its run ended; none when nobody knows.
@@ -243,6 +245,7 @@ pub fn listed(archives: &[Archive]) -> Vec<ListedArchive> {
             base: archive.base.clone(),
             received_unix_ms: archive.received_unix_ms,
             stored_bytes: archive.stored_bytes,
+            source_bytes: record.map(|record| record.source_bytes),
             entries: record.map(|record| record.entries),
             outcome: record.map(|record| record.outcome),
             verified_unix_ms: verified.map(|verified| verified.unix_ms),

@@ -112,7 +112,7 @@ async fn ctl_has_a_backup_made_follows_it_and_knows_the_archive() {
     assert_eq!(node.snapshots("source").len(), 1);
     let archives = ctl.json("backup archives").await.unwrap().to_string();
     let name = node.snapshots("source")[0].file_name().unwrap().to_string_lossy().into_owned();
-    assert!(archives.contains(&name), "{archives}");
+    assert!(archives.contains(&name) && archives.contains("\"saved_bytes\":12,"), "{archives}");
     let verified = ctl.ok("backup verify source --node pi-1 --follow").await.unwrap();
     assert!(verified.contains("ok"), "{verified}");
     // What is stored at the controller waits on the node no more.
