@@ -147,7 +147,6 @@ fn archive(archive: EngineArchive) -> v1::BackupArchive {
         bytes_stored: archive.stored_bytes,
         outcome: v1::BackupOutcome::from(outcome).into(),
         verified_unix_ms: archive.verified_unix_ms.filter(|_| archive.verified_good == Some(true)),
-        ..v1::BackupArchive::default()
     }
 }
 
