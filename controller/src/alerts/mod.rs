@@ -1,3 +1,8 @@
-//! Alerts: what an admin must know, from firing to resolved, and the ways to reach them.
+//! Alerts: what an admin must know, from firing to resolved, and the ways to reach them. A core without clock or I/O
+//! decides; what it decided is on the disk before anybody is told.
 
 pub mod channel;
+/// What stands and what is to be told.
+pub mod core;
+/// What counts as wrong, from when on, and how much it matters.
+pub mod rules;
