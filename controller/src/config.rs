@@ -8,6 +8,7 @@ use rackhaven_proto::daemon::LogSettings;
 use rackhaven_proto::model::Endpoint;
 use serde::Deserialize;
 
+use crate::alerts::config::{AlertsConfig, RawAlerts};
 use crate::power::config::{PowerConfig, RawPower};
 
 /// Seconds of a day.
@@ -30,6 +31,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// Bounds against floods.
     pub limits: LimitConfig,
+    /// What counts as wrong, and how it is told.
+    pub alerts: AlertsConfig,
     /// UPSes, stages, and what happens when mains fails.
     pub power: PowerConfig,
     /// The log.
@@ -99,6 +102,8 @@ pub struct RawConfig {
     history: RawHistory,
     #[serde(default)]
     limits: RawLimits,
+    #[serde(default)]
+    alerts: RawAlerts,
     #[serde(default)]
     power: RawPower,
     #[serde(default)]
@@ -234,6 +239,7 @@ impl TryFrom<RawConfig> for Config {
                     100_000,
                 )?,
             },
+            alerts: raw.alerts.try_into()?,
             power: raw.power.try_into()?,
             log: raw.log,
         })
@@ -269,7 +275,7 @@ mod tests {
         for (text, message) in [
             (
                 "lisen = 'x'",
-                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `power`, `log`; did you mean `listen`?",
+                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `alerts`, `power`, `log`; did you mean `listen`?",
             ),
             ("listen = 'x'", "controller.toml: listen: \"x\" is not ADDRESS:PORT, such as [::]:7443"),
             ("listen = []", "controller.toml: listen: names no address"),

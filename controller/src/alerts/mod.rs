@@ -2,7 +2,11 @@
 //! decides; what it decided is on the disk before anybody is told.
 
 pub mod channel;
+/// The `[alerts]` table.
+pub mod config;
 /// What stands and what is to be told.
 pub mod core;
+/// From what the controller knows to what is wrong.
+pub mod facts;
 /// What counts as wrong, from when on, and how much it matters.
 pub mod rules;

@@ -162,6 +162,17 @@ impl Backups {
         listed
     }
 
+    /// What is wrong with which job of which node.
+    pub fn troubles(&self) -> Vec<(NodeName, String, Trouble)> {
+        let inner = self.lock();
+        let jobs = inner.nodes.iter().flat_map(|(node, of_node)| of_node.jobs.iter().map(move |job| (node, job)));
+        let told = jobs.filter(|(_, (_, known))| known.told.is_some());
+        told.flat_map(|(node, (job, known))| {
+            known.standing.iter().map(move |trouble| (node.clone(), job.clone(), *trouble))
+        })
+        .collect()
+    }
+
     /// All backups in a few figures; none without a job.
     pub fn summary(&self, wall_ms: i64) -> Option<v1::BackupSummary> {
         let inner = self.lock();

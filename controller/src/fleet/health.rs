@@ -11,7 +11,7 @@ const MEMORY_PERCENT: f32 = 95.0;
 /// A Raspberry Pi throttles at 80 °C (soft) and 85 °C.
 const CELSIUS: (f32, f32) = (80.0, 90.0);
 /// A certificate that ends within this was not renewed in time, milliseconds.
-const CERTIFICATE_MS: i64 = 7 * 24 * 3600 * 1000;
+pub(crate) const CERTIFICATE_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(super) fn sample_problems(sample: &Sample) -> Vec<Problem> {
 }
 
 /// Milliseconds as a person would say them.
-fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     match ms / 1000 {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),

@@ -6,6 +6,7 @@ mod reading;
 mod registry;
 mod session;
 
+pub(crate) use health::{CERTIFICATE_MS, span};
 pub use health::{Problem, fleet_verdict, node_problems};
 pub use liveness::{Liveness, Thresholds};
 pub use reading::{Figures, Reading};

@@ -3,6 +3,8 @@
 mod checked;
 mod raw;
 
+pub(crate) use checked::selector;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 

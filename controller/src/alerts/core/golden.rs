@@ -42,8 +42,11 @@ fn step(alerts: &mut Alerts, rules: &Rules, scan: Scan, ms: u64) -> (Vec<(Notice
     (told, alerts.all().next().map(|alert| alert.phase))
 }
 
+/// A moment, a value, what is told, and the phase afterwards.
+type Row = (u64, Option<f64>, Option<(NoticeKind, Severity)>, Option<Phase>);
+
 /// A table of moments, values, what is told, and the phase afterwards. Disk: 90/97 %, margin 2, for 60 s, gone for 60 s.
-fn run(rows: &[(u64, Option<f64>, Option<(NoticeKind, Severity)>, Option<Phase>)]) {
+fn run(rows: &[Row]) {
     let (mut alerts, rules) = (Alerts::default(), Rules::default());
     for (ms, value, told, phase) in rows {
         let scan = match value {

@@ -33,6 +33,10 @@ pub enum Rule {
     OnBattery,
     /// A battery is nearly empty.
     BatteryLow,
+    /// Nodes are taken down, or it was decided otherwise.
+    ShutdownBegun,
+    /// An outage, shutdown or drill has ended.
+    ShutdownEnded,
     /// A UPS cannot be read.
     UpsUnknown,
     /// A UPS asks for a new battery.
@@ -113,6 +117,10 @@ pub const RULES: &[Shipped] = &[
         advice: "`ctl power status` tells how long the battery lasts and when nodes are taken down." },
     Shipped { rule: Rule::BatteryLow, name: "battery-low", warning: None, critical: None, margin: 0.0, severity: Severity::Critical, for_s: 0, resolve_s: 0, urgent: true, once: false,
         advice: "The fleet is taken down now, unless mains comes back." },
+    Shipped { rule: Rule::ShutdownBegun, name: "shutdown-begun", warning: None, critical: None, margin: 0.0, severity: Severity::Critical, for_s: 0, resolve_s: 3600, urgent: true, once: true,
+        advice: "`ctl power status` shows how far it is, `ctl power abort` ends it." },
+    Shipped { rule: Rule::ShutdownEnded, name: "shutdown-ended", warning: None, critical: None, margin: 0.0, severity: Severity::Warning, for_s: 0, resolve_s: 3600, urgent: true, once: true,
+        advice: "`ctl status` shows whether all nodes are back, `ctl power history` what happened." },
     Shipped { rule: Rule::UpsUnknown, name: "ups-unknown", warning: None, critical: None, margin: 0.0, severity: Severity::Warning, for_s: 30, resolve_s: 0, urgent: false, once: false,
         advice: "Look at the cable and at upsd: a loss of mains may not be seen." },
     Shipped { rule: Rule::ReplaceBattery, name: "replace-battery", warning: None, critical: None, margin: 0.0, severity: Severity::Warning, for_s: 0, resolve_s: 0, urgent: false, once: false,

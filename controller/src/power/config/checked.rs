@@ -43,7 +43,8 @@ fn percent(key: &str, value: Option<f32>, default: f32) -> Result<Option<f32>, I
     Ok((percent > 0.0).then_some(percent))
 }
 
-fn selector(key: &str, text: &str) -> Result<Selector, Invalid> {
+/// Whom a text means: a node's name, or a label as KEY=VALUE.
+pub(crate) fn selector(key: &str, text: &str) -> Result<Selector, Invalid> {
     let named = |invalid: Invalid| Invalid::new(key, invalid.reason);
     match text.split_once('=') {
         Some((label, value)) => Ok(Selector::Label(label.parse().map_err(named)?, value.parse().map_err(named)?)),
