@@ -3,6 +3,7 @@
 mod back;
 mod save;
 mod tar;
+mod would;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::repository::local::Place;
 use crate::repository::prune::prune;
 use crate::repository::{Daemon, Local, MountTables, RepositoryError, Ssh, SshPlace, Store};
 use crate::stop::Stop;
+use would::Would;
 
 /// Each thread has some megabytes in its hands.
 const MAX_USUAL_THREADS: usize = 4;
@@ -49,8 +51,10 @@ pub(crate) struct Done {
     pub(crate) entries_removed: u64,
     /// All archives of the job, where the command came by them.
     pub(crate) archives: Option<Vec<ListedArchive>>,
-    /// What is printed instead of the message.
+    /// What is printed instead of the message; nothing if it is empty.
     pub(crate) text: Option<String>,
+    /// What a dry run would have done.
+    pub(crate) would: Vec<String>,
     pub(crate) json: Option<serde_json::Value>,
 }
 
@@ -128,7 +132,7 @@ fn finish(run: &Run, command: &Command) -> u8 {
     let done = performed.unwrap_or_else(|error| {
         let stopped = run.stop.is_requested();
         let outcome = if stopped { Outcome::Stopped } else { Outcome::Failed };
-        Done { outcome: Some(outcome), message: format!("{error:#}"), ..Done::default() }
+        Done { outcome: Some(outcome), message: said(&error), ..Done::default() }
     });
     let result = result(run, &done);
     let written = run.common.result.as_deref().map(|path| write_durably(path, &result));
@@ -137,6 +141,17 @@ fn finish(run: &Run, command: &Command) -> u8 {
     }
     say(run, &done, &result);
     if matches!(written, Some(Err(_))) { 1 } else { result.outcome.exit_status() }
+}
+
+/// An error with what lies behind it, each once: some tell of their source themselves.
+fn said(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for source in error.chain().skip(1).map(ToString::to_string) {
+        if !said.ends_with(&source) {
+            said = format!("{said}: {source}");
+        }
+    }
+    said
 }
 
 fn result(run: &Run, done: &Done) -> RunResult {
@@ -159,6 +174,7 @@ fn result(run: &Run, done: &Done) -> RunResult {
         problem_counts: run.problems.counts(),
         problems: run.problems.listed(),
         archives: done.archives.clone(),
+        would: done.would.clone(),
     }
 }
 
@@ -178,8 +194,10 @@ fn say(run: &Run, done: &Done, result: &RunResult) {
             done.text.clone().unwrap_or_else(|| format!("{}: {}", result.outcome, result.message))
         }
     };
-    // Whoever closed it does not want to read it.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if !text.is_empty() {
+        // Whoever closed it does not want to read it.
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
 }
 
 fn write_durably(path: &Path, result: &RunResult) -> std::io::Result<()> {
@@ -252,6 +270,11 @@ impl Run {
         }
     }
 
+    /// For what a dry run would do; people see all of it.
+    pub(crate) fn would(&self) -> Would {
+        Would::new(self.common.output == Output::Text)
+    }
+
     /// How many threads do the work.
     pub(crate) fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -277,12 +300,17 @@ fn prune_now(run: &Run, dry_run: bool) -> anyhow::Result<Done> {
     let opened = run.open()?;
     let pruned = prune(opened.store(), &run.job.keep, dry_run)?;
     let will = if dry_run { "would be removed" } else { "removed" };
+    let mut would = Would::new(false);
+    if dry_run {
+        pruned.removed.iter().for_each(|name| would.tell("", &format!("remove {name}")));
+    }
     let mut lines: Vec<String> = pruned.removed.iter().map(|name| format!("{name}  {will}")).collect();
     lines.extend(pruned.kept.iter().map(|kept| format!("{}  stays: {}", kept.archive, kept.reasons.join(", "))));
     Ok(Done {
         message: format!("{} archives stay, {} {will}", pruned.kept.len(), pruned.removed.len()),
         text: Some(lines.join("\n")),
         json: Some(serde_json::to_value(&pruned)?),
+        would: would.kept(),
         archives: Some(listed(&opened.store().list()?)),
         ..Done::default()
     })

@@ -10,6 +10,10 @@ use crate::repository::Archive;
 
 /// Most problems that a result lists one by one; all are counted.
 pub const MAX_LISTED: usize = 1000;
+/// How much of them it lists, bytes of paths and reasons.
+const MAX_LISTED_BYTES: usize = 256 * 1024;
+/// Most archives that a result lists: the newest.
+const MAX_ARCHIVES: usize = 2000;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,6 +97,7 @@ pub struct Problems(Mutex<Collected>);
 #[derive(Debug, Default)]
 struct Collected {
     listed: Vec<Problem>,
+    listed_bytes: usize,
     counts: BTreeMap<ProblemKind, u64>,
 }
 
@@ -101,8 +106,10 @@ impl Problems {
     pub fn add(&self, path: &[u8], kind: ProblemKind, reason: impl fmt::Display) {
         let mut collected = self.lock();
         *collected.counts.entry(kind).or_default() += 1;
-        if collected.listed.len() < MAX_LISTED {
-            collected.listed.push(Problem { path: shown(path), kind, reason: reason.to_string() });
+        if collected.listed.len() < MAX_LISTED && collected.listed_bytes < MAX_LISTED_BYTES {
+            let problem = Problem { path: shown(path), kind, reason: reason.to_string() };
+            collected.listed_bytes += problem.path.len() + problem.reason.len();
+            collected.listed.push(problem);
         }
     }
 
@@ -187,9 +194,12 @@ pub struct RunResult {
     pub problem_counts: BTreeMap<ProblemKind, u64>,
     /// The first problems.
     pub problems: Vec<Problem>,
-    /// All archives of the job, oldest first, where the run came by them.
+    /// The archives of the job, oldest first, where the run came by them; of very many the newest.
     #[serde(default)]
     pub archives: Option<Vec<ListedArchive>>,
+    /// What a dry run would have done: the beginning of it.
+    #[serde(default)]
+    pub would: Vec<String>,
 }
 
 /// What is said of an archive.
@@ -205,10 +215,11 @@ pub struct ListedArchive {
     pub received_unix_ms: i64,
     /// How much of the repository it takes, bytes; for a tree, what its run stored.
     pub stored_bytes: u64,
-    /// How much its sources held, bytes; none when nobody knows.
-    pub source_bytes: Option<u64>,
-    /// How many files, folders and others it holds; none when nobody knows.
+    /// How many files, folders and others it gives back, with those on which it rests; none when nobody knows.
     pub entries: Option<u64>,
+    /// How much they hold, bytes: of an increment as of a full archive; none when nobody knows.
+    #[serde(default)]
+    pub source_bytes: Option<u64>,
     /// How its run ended; none when nobody knows.
     pub outcome: Option<Outcome>,
     /// When it was last read back, milliseconds since 1970-01-01 UTC.
@@ -234,7 +245,7 @@ impl fmt::Display for ListedArchive {
     }
 }
 
-/// What is said of archives.
+/// What is said of archives; of very many, of the newest.
 pub fn listed(archives: &[Archive]) -> Vec<ListedArchive> {
     let one = |archive: &Archive| {
         let record = archive.record.as_ref();
@@ -245,14 +256,14 @@ pub fn listed(archives: &[Archive]) -> Vec<ListedArchive> {
             base: archive.base.clone(),
             received_unix_ms: archive.received_unix_ms,
             stored_bytes: archive.stored_bytes,
-            source_bytes: record.map(|record| record.source_bytes),
             entries: record.map(|record| record.entries),
+            source_bytes: record.map(|record| record.source_bytes),
             outcome: record.map(|record| record.outcome),
             verified_unix_ms: verified.map(|verified| verified.unix_ms),
             verified_good: verified.map(|verified| verified.good),
         }
     };
-    archives.iter().map(one).collect()
+    archives.iter().skip(archives.len().saturating_sub(MAX_ARCHIVES)).map(one).collect()
 }
 
 #[cfg(test)]
@@ -279,6 +290,12 @@ mod tests {
         }
         assert_eq!(problems.listed().len(), MAX_LISTED);
         assert_eq!(problems.counts()[&ProblemKind::Changed], 2 * MAX_LISTED as u64 + 1);
+        let problems = Problems::default();
+        for _ in 0..MAX_LISTED {
+            problems.add(&[b'\xff'; 4096], ProblemKind::Changed, "a long path");
+        }
+        assert!(problems.listed().len() < 20, "each is 16 KiB of text");
+        assert_eq!(problems.counts()[&ProblemKind::Changed], MAX_LISTED as u64);
     }
 
     #[test]

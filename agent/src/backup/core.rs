@@ -12,6 +12,8 @@ const MAX_REMEMBERED: usize = 200;
 const MAX_WAITING: usize = 64;
 /// Two runs of a job by its schedule never begin closer together, milliseconds.
 const MIN_GAP_MS: i64 = 60_000;
+/// So often a run by schedule is begun that is cut short each time, before the next moment of its schedule is waited for.
+const MAX_TRIES: u8 = 4;
 
 /// A job, as far as its times go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,29 @@ pub struct Record {
     pub begun: VecDeque<BackupRunId>,
     /// When each job was last begun by its schedule, milliseconds since 1970-01-01 UTC.
     pub last: BTreeMap<JobName, Last>,
+    /// What was begun by its schedule and cut short: it is done again when that is possible.
+    #[serde(default)]
+    pub again: BTreeMap<JobName, Again>,
+}
+
+impl Record {
+    /// Whether a job was begun so lately that it is not begun by its schedule now.
+    fn is_recent(&self, job: &JobName, verify: bool, now_unix_ms: i64) -> bool {
+        let last = self.last.get(job).and_then(|last| if verify { last.verify } else { last.save });
+        last.is_some_and(|last_ms| (now_unix_ms.saturating_sub(MIN_GAP_MS)..=now_unix_ms).contains(&last_ms))
+    }
+}
+
+/// A run by schedule that was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// It was to verify, not to save.
+    verify: bool,
+    /// Since when it is due, milliseconds since 1970-01-01 UTC.
+    since_unix_ms: i64,
+    /// How often it was begun.
+    tries: u8,
 }
 
 /// When a job was last begun by its schedule, milliseconds since 1970-01-01 UTC.
@@ -66,6 +91,18 @@ pub struct Run {
     pub trigger: BackupTrigger,
     /// When, milliseconds since 1970-01-01 UTC.
     pub started_unix_ms: i64,
+    /// How often it was begun before, and cut short.
+    #[serde(default)]
+    pub tries: u8,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It did what it could, or failed.
+    ToItsEnd,
+    /// It was stopped, or died.
+    CutShort,
 }
 
 /// What happens.
@@ -80,7 +117,7 @@ pub enum Event {
     /// Somebody asked to end one.
     Stop(BackupRunId),
     /// The run that was under way has ended.
-    Ended(BackupRunId),
+    Ended(BackupRunId, How),
     /// Whether the rack is on battery.
     Battery(bool),
     /// Whether this node is going down: nothing is begun then.
@@ -118,12 +155,15 @@ pub struct Core {
     waiting: VecDeque<(Run, u64)>,
     battery: bool,
     going_down: bool,
+    /// Somebody asked to end it.
+    unwanted: Option<BackupRunId>,
 }
 
 impl Core {
     /// Goes on with what was kept.
     pub fn new(record: Record) -> Self {
-        Self { record, jobs: BTreeMap::new(), waiting: VecDeque::new(), battery: false, going_down: false }
+        let (jobs, waiting) = (BTreeMap::new(), VecDeque::new());
+        Self { record, jobs, waiting, battery: false, going_down: false, unwanted: None }
     }
 
     /// What is to be kept.
@@ -138,7 +178,7 @@ impl Core {
             Event::Jobs(jobs, chance) => self.take_jobs(jobs, chance),
             Event::Order(order) => self.order(now, order, &mut actions),
             Event::Stop(id) => self.stop(now, &id, &mut actions),
-            Event::Ended(id) => drop(self.record.run.take_if(|run| run.id == id)),
+            Event::Ended(id, how) => self.ended(now, &id, how),
             Event::Battery(battery) => self.battery = battery,
             Event::GoingDown(going_down) => self.going_down = going_down,
             Event::Tick => {}
@@ -149,6 +189,7 @@ impl Core {
 
     fn take_jobs(&mut self, jobs: BTreeMap<JobName, Timed>, chance: u32) {
         self.record.last.retain(|name, _| jobs.contains_key(name));
+        self.record.again.retain(|name, _| jobs.contains_key(name));
         self.jobs = jobs;
         for timed in self.jobs.values_mut() {
             let delay_ms = timed.random_delay_ms.saturating_mul(chance.into()) / 1_000_000;
@@ -164,7 +205,7 @@ impl Core {
         if known {
             return;
         }
-        let run = Run { id, job, action, trigger: BackupTrigger::Order, started_unix_ms: now.unix_ms };
+        let run = Run { id, job, action, trigger: BackupTrigger::Order, started_unix_ms: now.unix_ms, tries: 0 };
         let refusal = match self.jobs.get(&run.job) {
             None => Some("this node has no such job".to_owned()),
             Some(timed) if !timed.problem.is_empty() => Some(timed.problem.clone()),
@@ -187,12 +228,23 @@ impl Core {
 
     fn stop(&mut self, now: Now, id: &BackupRunId, actions: &mut Vec<Action>) {
         if self.record.run.as_ref().is_some_and(|run| run.id == *id) {
+            self.unwanted = Some(id.clone());
             actions.push(Action::End(id.clone()));
         } else if let Some(at) = self.waiting.iter().position(|(run, _)| run.id == *id)
             && let Some((run, _)) = self.waiting.remove(at)
         {
             let run = Run { started_unix_ms: now.unix_ms, ..run };
             actions.push(Action::Refuse(run, BackupOutcome::Stopped, "it had not begun".to_owned()));
+        }
+    }
+
+    fn ended(&mut self, now: Now, id: &BackupRunId, how: How) {
+        let Some(run) = self.record.run.take_if(|run| run.id == *id) else { return };
+        let wanted = run.trigger != BackupTrigger::Order && self.unwanted.take().is_none_or(|unwanted| unwanted != *id);
+        let tries = run.tries.saturating_add(1);
+        if how == How::CutShort && wanted && tries < MAX_TRIES {
+            let verify = matches!(run.action, BackupAction::Verify { .. });
+            self.record.again.insert(run.job, Again { verify, since_unix_ms: now.unix_ms, tries });
         }
     }
 
@@ -226,8 +278,16 @@ impl Core {
             let verify = timed.verify_unix_ms.map(|due_ms| (due_ms, name, true));
             save.into_iter().chain(verify)
         });
-        let (due_ms, name, verify) = dues.filter(|(due_ms, ..)| *due_ms <= now.unix_ms).min()?;
+        // What a shutdown cut short need not wait; what dies by itself must not do so all the time.
+        let may_again =
+            |name: &JobName, again: &Again| again.tries == 1 || !self.record.is_recent(name, again.verify, now.unix_ms);
+        let may_again =
+            |name: &JobName, again: &Again| self.jobs.get(name).is_some_and(may_run) && may_again(name, again);
+        let again = self.record.again.iter().filter(|(name, again)| may_again(name, again));
+        let again = again.map(|(name, again)| (again.since_unix_ms, name, again.verify));
+        let (due_ms, name, verify) = dues.chain(again).filter(|(due_ms, ..)| *due_ms <= now.unix_ms).min()?;
         let name = name.clone();
+        let too_soon = self.record.is_recent(&name, verify, now.unix_ms);
         let timed = self.jobs.get_mut(&name)?;
         let last = self.record.last.entry(name.clone()).or_default();
         let (due, last_ms) = match verify {
@@ -235,23 +295,29 @@ impl Core {
             false => (&mut timed.save_unix_ms, &mut last.save),
         };
         // Until the engine tells the moment after this one, there is none.
-        *due = None;
-        if let Some(last_ms) = last_ms.filter(|last_ms| (now.unix_ms - MIN_GAP_MS..=now.unix_ms).contains(last_ms)) {
+        due.take_if(|due_ms| *due_ms <= now.unix_ms);
+        // What is due is done once, whether for the first time or again.
+        let again = self.record.again.get(&name).filter(|again| again.verify == verify).copied();
+        if too_soon && again.is_none_or(|again| again.tries > 1) {
             // Put off, not left out: the engine may not be asked again for long.
-            *due = Some(last_ms + MIN_GAP_MS + 1);
+            *due = last_ms.map(|last_ms| last_ms + MIN_GAP_MS + 1);
             return None;
         }
         *last_ms = Some(now.unix_ms);
+        let tries = again.map_or(0, |again| again.tries);
+        if again.is_some() {
+            self.record.again.remove(&name);
+        }
         let action = match verify {
             true => BackupAction::Verify { archive: None, percent: timed.verify_percent },
             false => BackupAction::Save { full: false },
         };
-        let missed = now.unix_ms - due_ms > MIN_GAP_MS;
+        let missed = tries > 0 || now.unix_ms - due_ms > MIN_GAP_MS;
         let trigger = if missed { BackupTrigger::CatchUp } else { BackupTrigger::Schedule };
         // Unique by the moment: one run begins at a time.
         let id = format!("{}-{}-{name}", now.unix_ms, action.as_str());
         let id = id.get(..64).unwrap_or(&id).parse().ok()?;
-        Some(Run { id, job: name, action, trigger, started_unix_ms: now.unix_ms })
+        Some(Run { id, job: name, action, trigger, started_unix_ms: now.unix_ms, tries })
     }
 
     /// The next moment at which something may be due, milliseconds since 1970-01-01 UTC.
@@ -266,118 +332,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::{Action, Core, Event, Last, Now, Record, Timed};
-    use rackhaven_proto::model::backup::{BackupAction, BackupOrder};
-
-    const START_MS: i64 = 1_800_000_000_000;
-
-    fn at(s: i64) -> Now {
-        Now { unix_ms: START_MS + s * 1000, monotonic_ms: (s * 1000) as u64, trusted: true }
-    }
-
-    /// Due after so many seconds; a negative number was missed.
-    fn due(save_s: Option<i64>) -> Timed {
-        Timed {
-            save_unix_ms: save_s.map(|s| START_MS + s * 1000),
-            verify_unix_ms: None,
-            verify_percent: 5,
-            random_delay_ms: 0,
-            waits_on_battery: true,
-            problem: String::new(),
-        }
-    }
-
-    fn jobs(jobs: &[(&str, Timed)]) -> Event {
-        let jobs = jobs.iter().map(|(name, timed)| (name.parse().unwrap(), timed.clone()));
-        Event::Jobs(jobs.collect::<BTreeMap<_, _>>(), 500_000)
-    }
-
-    fn order(id: &str, job: &str) -> Event {
-        Event::Order(BackupOrder {
-            run_id: id.parse().unwrap(),
-            job: job.parse().unwrap(),
-            action: BackupAction::Save { full: true },
-            expires_in_ms: 60_000,
-            requested_by: "user/ann".to_owned(),
-        })
-    }
-
-    /// What was done, in few words.
-    fn words(actions: &[Action]) -> Vec<String> {
-        let word = |action: &Action| match action {
-            Action::Begin(run) => format!("begin {} {} {}", run.job, run.action.as_str(), run.trigger.as_str()),
-            Action::End(id) => format!("end {id}"),
-            Action::Refuse(run, outcome, why) => format!("{} {}: {why}", outcome.as_str(), run.id),
-        };
-        actions.iter().map(word).collect()
-    }
-
-    fn ended(core: &Core) -> Event {
-        Event::Ended(core.running().unwrap().id.clone())
-    }
-
-    #[test]
-    fn jobs_run_at_their_time_one_after_the_other_and_missed_ones_are_caught_up() {
-        let mut core = Core::new(Record::default());
-        assert!(core.step(at(0), jobs(&[("a", due(Some(10))), ("b", due(Some(5))), ("c", due(None))])).is_empty());
-        assert_eq!(core.next_unix_ms(), Some(START_MS + 5000));
-        assert_eq!(words(&core.step(at(11), Event::Tick)), ["begin b save schedule"]);
-        assert!(core.step(at(12), Event::Tick).is_empty());
-        let over = ended(&core);
-        assert_eq!(words(&core.step(at(120), over)), ["begin a save catch-up"]);
-        let over = ended(&core);
-        assert!(core.step(at(121), over).is_empty());
-        assert_eq!(core.next_unix_ms(), None);
-        // What the engine says next must not begin the same run again, whatever its clock says.
-        assert!(core.step(at(122), jobs(&[("a", due(Some(120)))])).is_empty());
-        assert!(core.step(at(180), Event::Tick).is_empty());
-        assert_eq!(core.record().last.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a"]);
-        // One that is due within the minute is put off.
-        assert_eq!(words(&core.step(at(181), Event::Tick)), ["begin a save schedule"]);
-    }
-
-    #[test]
-    fn a_delay_by_chance_is_waited_for() {
-        let mut core = Core::new(Record::default());
-        let delayed = Timed { random_delay_ms: 20_000, ..due(Some(0)) };
-        assert!(core.step(at(9), jobs(&[("a", delayed)])).is_empty());
-        assert_eq!(words(&core.step(at(10), Event::Tick)), ["begin a save schedule"]);
-    }
-
-    #[test]
-    fn nothing_begins_by_a_clock_that_lies_nor_on_battery_nor_on_the_way_down() {
-        let mut core = Core::new(Record::default());
-        let brave = Timed { waits_on_battery: false, ..due(Some(1)) };
-        assert!(core.step(Now { trusted: false, ..at(5) }, jobs(&[("a", due(Some(0))), ("b", brave)])).is_empty());
-        assert_eq!(words(&core.step(at(5), Event::Battery(true))), ["begin b save schedule"]);
-        let over = ended(&core);
-        assert!(core.step(at(6), over).is_empty());
-        assert!(core.step(at(6), Event::GoingDown(true)).is_empty());
-        assert!(core.step(at(7), Event::Battery(false)).is_empty());
-        assert_eq!(words(&core.step(at(7), order("o-1", "a"))), ["refused o-1: this node is going down"]);
-        assert_eq!(words(&core.step(at(300), Event::GoingDown(false))), ["begin a save catch-up"]);
-    }
-
-    #[test]
-    fn an_order_is_carried_out_once_in_its_turn_or_not_at_all() {
-        let mut core = Core::new(Record::default());
-        let broken = Timed { problem: "sources: nothing is to be saved".to_owned(), ..due(None) };
-        core.step(at(0), jobs(&[("a", due(None)), ("broken", broken)]));
-        assert_eq!(words(&core.step(at(1), order("o-1", "a"))), ["begin a save order"]);
-        for id in ["o-1", "o-2", "o-3", "o-2"] {
-            assert!(core.step(at(2), order(id, "a")).is_empty(), "{id}");
-        }
-        assert_eq!(words(&core.step(at(2), order("o-4", "x"))), ["refused o-4: this node has no such job"]);
-        assert_eq!(words(&core.step(at(2), order("o-5", "broken"))), ["refused o-5: sources: nothing is to be saved"]);
-        assert_eq!(words(&core.step(at(3), Event::Stop("o-3".parse().unwrap()))), ["stopped o-3: it had not begun"]);
-        assert_eq!(words(&core.step(at(3), Event::Stop("o-1".parse().unwrap()))), ["end o-1"]);
-        // Killed here, the agent goes on where it was.
-        let kept: Record = serde_json::from_slice(&serde_json::to_vec(core.record()).unwrap()).unwrap();
-        assert_eq!((&kept, kept.run.as_ref().map(|run| run.id.as_str())), (core.record(), Some("o-1")));
-        assert_eq!(words(&core.step(at(90), ended(&core))), ["refused o-2: it came to its turn too late"]);
-        assert_eq!(core.record().last.get(&"a".parse().unwrap()), None::<&Last>);
-    }
-}
+mod tests;

@@ -1,16 +1,19 @@
+mod perform;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rackhaven_pki::clock::TrustClock;
+use rackhaven_proto::convert::backup::MAX_BACKUP_JOBS;
 use rackhaven_proto::model::backup::{BackupOrder, BackupOutcome, BackupRunId};
 use rackhaven_proto::model::{JobName, Severity};
 use rackhaven_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::core::{Action, Core, Event, Now, Record, Run};
+use super::core::{Action, Core, Event, How, Now, Record, Run};
 use super::engine::{JobLine, Paths};
 use super::report::{Ended, progress, report};
 use super::{given, missing, reports};
@@ -91,6 +94,10 @@ pub struct Backups {
     ended: Channel<(BackupRunId, Option<String>)>,
     child: Option<AbortHandle>,
     begun_ms: u64,
+    /// How many jobs were left out.
+    surplus: usize,
+    /// The run that was told to end.
+    ending: Option<BackupRunId>,
     /// Who waits for the end of what runs.
     waiting: Option<(oneshot::Sender<Option<String>>, String)>,
 }
@@ -134,6 +141,8 @@ impl Backups {
             ended: mpsc::channel(4),
             child: None,
             begun_ms: 0,
+            surplus: 0,
+            ending: None,
             waiting: None,
         };
         (backups, Ends { told, tells }, damaged)
@@ -206,7 +215,7 @@ impl Backups {
         match asked {
             Ok(lines) => {
                 self.problem.clear();
-                self.jobs = lines.into_iter().map(|line| (line.name.clone(), line)).collect();
+                self.take_jobs(lines);
                 let timed = self.jobs.iter().map(|(name, line)| (name.clone(), line.timed())).collect();
                 let chance = rackhaven_pki::random().map_or(500_000, |bytes| u32::from_le_bytes(bytes) % 1_000_001);
                 self.step(Event::Jobs(timed, chance)).await;
@@ -237,50 +246,15 @@ impl Backups {
         }
     }
 
-    async fn perform(&mut self, action: Action) {
-        match action {
-            Action::Begin(run) => self.begin(run).await,
-            Action::End(id) => match (self.place, self.child.take()) {
-                (Place::Unit, _) => {
-                    if let Err(why) = self.paths.end_unit(&id).await {
-                        tracing::error!(%id, why, "a backup could not be ended");
-                    }
-                }
-                (Place::Here, Some(child)) => {
-                    child.abort();
-                    let _ = self.ended.0.send((id, None)).await;
-                }
-                (Place::Here, None) => {}
-            },
-            Action::Refuse(run, outcome, why) => self.settle(&run, Ended::Without { outcome, why }),
+    /// More jobs than the controller takes are none of its, and are said to be too many.
+    fn take_jobs(&mut self, lines: Vec<JobLine>) {
+        let surplus = lines.len().saturating_sub(MAX_BACKUP_JOBS);
+        self.jobs = lines.into_iter().take(MAX_BACKUP_JOBS).map(|line| (line.name.clone(), line)).collect();
+        if surplus > 0 && self.surplus != surplus {
+            let message = format!("{surplus} jobs are left out: a node has at most {MAX_BACKUP_JOBS}");
+            self.note("backup.too-many-jobs", Severity::Warning, message);
         }
-    }
-
-    async fn begin(&mut self, run: Run) {
-        tracing::info!(id = %run.id, job = %run.job, action = run.action.as_str(), trigger = run.trigger.as_str(), "a backup begins");
-        let Some(job) = self.jobs.get(&run.job).cloned() else {
-            return self.over(&run.id, Some("the job has gone".to_owned())).await;
-        };
-        self.begun_ms = self.clock.monotonic_ms();
-        let made = [&self.paths.runs, &self.paths.status].into_iter().try_for_each(std::fs::create_dir_all);
-        if let Err(error) = made {
-            let why = format!("making {}: {error}", self.paths.runs.display());
-            return self.over(&run.id, Some(why)).await;
-        }
-        let (paths, ended) = (self.paths.clone(), self.ended.0.clone());
-        let place = self.place;
-        let task = tokio::spawn(async move {
-            let begun = match place {
-                Place::Unit => paths.begin_unit(&run, &job).await,
-                Place::Here => paths.run_child(&run, &job).await,
-            };
-            match (place, begun) {
-                (Place::Unit, Ok(())) => {}
-                // The receiver lives as long as the driver.
-                (_, begun) => drop(ended.send((run.id, begun.err())).await),
-            }
-        });
-        self.child = Some(task.abort_handle());
+        self.surplus = surplus;
     }
 
     /// Looks at what runs, and whether something is due.
@@ -298,10 +272,8 @@ impl Backups {
             // After a restart of the agent nobody waits for its child.
             Place::Here => self.child.is_none(),
         };
-        // It may have ended between the two looks.
-        if gone && !self.paths.result_file(&run.id).exists() {
-            let why = "the engine ended without a result; see its log".to_owned();
-            return self.over(&run.id, Some(why)).await;
+        if gone {
+            return self.over(&run.id, None).await;
         }
         self.step(Event::Tick).await;
     }
@@ -311,28 +283,38 @@ impl Backups {
         let Some(run) = self.core.running().filter(|run| run.id == *id).cloned() else { return };
         self.child = None;
         let result = self.paths.result_file(id);
+        let asked = self.ending.take().is_some_and(|ending| ending == *id);
+        // Without a result it died; what could not even be begun did not.
+        let died = !result.exists() && why.is_none();
+        let failed = |why: String| Ended::Without { outcome: BackupOutcome::Failed, why };
         let ended = match why {
             _ if result.exists() => Ended::By(result),
-            Some(why) => Ended::Without { outcome: BackupOutcome::Failed, why },
-            None => Ended::Without { outcome: BackupOutcome::Stopped, why: "it was ended before its time".to_owned() },
+            Some(why) => failed(why),
+            None if asked => {
+                Ended::Without { outcome: BackupOutcome::Stopped, why: "it was ended before its time".to_owned() }
+            }
+            None => failed("the engine ended without a result; see its log".to_owned()),
         };
-        self.settle(&run, ended);
+        let outcome = self.settle(&run, ended);
+        let how = if died || outcome == v1::BackupOutcome::Stopped { How::CutShort } else { How::ToItsEnd };
         forget(&self.paths.status_file(id));
         if let Some((waiting, what)) = self.waiting.take() {
             // It may be waited for no longer.
             let _ = waiting.send(Some(what));
         }
         self.asked_ms = None;
-        self.step(Event::Ended(id.clone())).await;
+        self.step(Event::Ended(id.clone(), how)).await;
     }
 
-    /// Keeps the report of a run, and tells it.
-    fn settle(&mut self, run: &Run, ended: Ended) {
+    /// Keeps the report of a run, and tells it. How it ended.
+    fn settle(&mut self, run: &Run, ended: Ended) -> v1::BackupOutcome {
         let report = report(run, ended, self.clock.wall_unix_ms());
+        let outcome = report.run.as_ref().map_or(v1::BackupOutcome::Unspecified, v1::BackupRun::outcome);
         if let Some(dropped) = reports::keep(&self.paths.runs, &run.id, &report) {
             self.note("backup.report-dropped", Severity::Warning, dropped);
         }
         self.tell(v1::agent_message::Body::BackupReport(report));
+        outcome
     }
 
     fn tell_jobs(&self) {

@@ -10,6 +10,7 @@ use rackhaven_proto::v1;
 use serde::Deserialize;
 
 use super::core::{Last, Run, Timed};
+use super::report::{plain, read_bounded};
 use crate::host::linux::Place;
 use crate::host::linux::child::{self, Job};
 
@@ -17,6 +18,11 @@ use crate::host::linux::child::{self, Job};
 const ANSWER: Duration = Duration::from_secs(20);
 /// How long a run may take that is the agent's own child.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest text that is told of a job, bytes.
+const MAX_BYTES: usize = 500;
+/// Most of its sources that are told, and the longest of them, bytes.
+const MAX_SOURCES: usize = 16;
+const MAX_SOURCE_BYTES: usize = 200;
 /// How long systemd lets it end cleanly.
 const STOP_S: u32 = 15;
 
@@ -87,17 +93,20 @@ impl JobLine {
         }
     }
 
-    /// What the controller is told of it.
+    /// What the controller is told of it: so much that all jobs of a node go into one message.
     pub fn told(&self) -> v1::BackupJob {
+        let told = self.sources.iter().take(MAX_SOURCES).map(|source| plain(source, MAX_SOURCE_BYTES));
+        let more = self.sources.len().saturating_sub(MAX_SOURCES);
+        let sources = told.chain((more > 0).then(|| format!("and {more} more"))).collect();
         v1::BackupJob {
             name: self.name.to_string(),
-            engine: self.engine.clone(),
-            sources: self.sources.clone(),
-            repository: self.repository.clone(),
-            schedule: self.schedule.clone(),
+            engine: plain(&self.engine, MAX_BYTES),
+            sources,
+            repository: plain(&self.repository, MAX_BYTES),
+            schedule: plain(&self.schedule, MAX_BYTES),
             next_unix_ms: self.next_unix_ms,
             given: self.given,
-            problem: self.problem.clone(),
+            problem: plain(&self.problem, MAX_BYTES),
         }
     }
 }
@@ -118,7 +127,7 @@ impl Paths {
         }
         let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
         child::run(job, ANSWER).await.map_err(|error| chain(&error))?;
-        let bytes = std::fs::read(&told).map_err(|error| format!("reading {}: {error}", told.display()))?;
+        let bytes = read_bounded(&told)?;
         serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", told.display()))
     }
 

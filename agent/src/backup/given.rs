@@ -16,8 +16,16 @@ const REVISION: &str = "revision";
 /// What keeps it from being taken up, for a person.
 pub(super) fn keep(folder: &Path, set: &v1::GivenBackupJobs) -> Result<(), String> {
     check_given(&set.jobs).map_err(|invalid| format!("jobs that the controller gives: {invalid}"))?;
-    if revision(folder) == set.revision {
+    let ours = revision(folder);
+    if ours == set.revision {
         return Ok(());
+    }
+    if ours > set.revision {
+        // A controller that was restored from an older record: what it does not know of goes on running.
+        return Err(format!(
+            "jobs that the controller gives are older than those that are kept ({} < {ours})",
+            set.revision
+        ));
     }
     let written = || -> Result<(), Box<dyn std::error::Error>> {
         std::fs::create_dir_all(folder)?;
@@ -69,5 +77,8 @@ mod tests {
         assert!(read("home.toml").is_some());
         assert!(keep(&folder, &set(5, &[("../x", "e")])).unwrap_err().contains("job name"));
         assert_eq!(revision(&folder), 4);
+        // Nor does an older one replace it.
+        assert!(keep(&folder, &set(3, &[])).unwrap_err().contains("older"));
+        assert!(read("home.toml").is_some());
     }
 }

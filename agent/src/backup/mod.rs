@@ -6,7 +6,7 @@ mod driver;
 mod engine;
 mod given;
 mod missing;
-mod report;
+pub mod report;
 mod reports;
 mod stop;
 

@@ -1,19 +1,26 @@
 //! From what the engine writes to what the controller is told.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use prost::Message;
 use rackhaven_proto::convert::backup::{MAX_BACKUP_ARCHIVES, MAX_BACKUP_LINES};
-use rackhaven_proto::model::backup::BackupOutcome;
+use rackhaven_proto::model::backup::{ArchiveName, BackupOutcome};
 use rackhaven_proto::v1;
 use serde::Deserialize;
 
 use super::core::Run;
 
-/// Longest text of a result that is passed on, in characters.
-const MAX_CHARS: usize = 250;
-/// Longest path, in characters.
-const MAX_PATH_CHARS: usize = 1000;
+/// Longest text of a result that is passed on, bytes.
+const MAX_BYTES: usize = 1000;
+/// Longest path, bytes.
+const MAX_PATH_BYTES: usize = 4000;
+/// How much of a run's problems, and of what it would do, is passed on, bytes, and how much of the list of its archives: a report goes into one message.
+const MAX_LINES_BYTES: usize = 128 * 1024;
+const MAX_ARCHIVES_BYTES: usize = 512 * 1024;
+/// Largest file of the engine's that is read, bytes.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How a run ended.
 pub(super) enum Ended {
@@ -48,6 +55,8 @@ struct EngineResult {
     #[serde(default)]
     problem_counts: BTreeMap<String, u64>,
     archives: Option<Vec<EngineArchive>>,
+    #[serde(default)]
+    would: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,8 +72,8 @@ struct EngineArchive {
     base: Option<String>,
     received_unix_ms: i64,
     stored_bytes: u64,
-    source_bytes: Option<u64>,
     entries: Option<u64>,
+    source_bytes: Option<u64>,
     outcome: Option<BackupOutcome>,
     verified_unix_ms: Option<i64>,
     verified_good: Option<bool>,
@@ -85,10 +94,21 @@ struct EngineStatus {
 
 /// What the controller is told of a run that has ended.
 pub(super) fn report(run: &Run, ended: Ended, now_unix_ms: i64) -> v1::BackupReport {
-    let told = match ended {
-        Ended::By(path) => read(&path).map_err(|why| (BackupOutcome::Failed, why)),
-        Ended::Without { outcome, why } => Err((outcome, why)),
-    };
+    match ended {
+        Ended::By(path) => {
+            let read = read_bounded(&path).map_err(|why| (BackupOutcome::Failed, why));
+            report_by(run, read.as_deref().map_err(|(outcome, why)| (*outcome, why.clone())), now_unix_ms)
+        }
+        Ended::Without { outcome, why } => report_by(run, Err((outcome, why)), now_unix_ms),
+    }
+}
+
+/// The same by what the engine's file holds, or by why there is nothing to read.
+pub fn report_by(run: &Run, result: Result<&[u8], (BackupOutcome, String)>, now_unix_ms: i64) -> v1::BackupReport {
+    let told = result.and_then(|bytes| {
+        let senseless = |error| (BackupOutcome::Failed, format!("the engine's result makes no sense: {error}"));
+        serde_json::from_slice::<EngineResult>(bytes).map_err(senseless)
+    });
     let base = v1::BackupRun {
         run_id: run.id.to_string(),
         job: run.job.to_string(),
@@ -101,63 +121,97 @@ pub(super) fn report(run: &Run, ended: Ended, now_unix_ms: i64) -> v1::BackupRep
     match told {
         Ok(result) => {
             let problems = result.problems.iter().take(MAX_BACKUP_LINES).map(|problem| v1::BackupProblem {
-                path: plain(&problem.path, MAX_PATH_CHARS),
-                reason: plain(&problem.reason, MAX_CHARS),
+                path: plain(&problem.path, MAX_PATH_BYTES),
+                reason: plain(&problem.reason, MAX_BYTES),
             });
+            let would = result.would.iter().take(MAX_BACKUP_LINES).map(|line| plain(line, MAX_PATH_BYTES));
+            let (mut room, mut would_room) = (MAX_LINES_BYTES, MAX_LINES_BYTES);
             let run = v1::BackupRun {
                 started_unix_ms: result.started_unix_ms,
                 ended_unix_ms: result.ended_unix_ms,
                 outcome: v1::BackupOutcome::from(result.outcome).into(),
-                message: plain(&result.message, MAX_CHARS),
-                archive: result.archive.unwrap_or_default(),
+                message: plain(&result.message, MAX_BYTES),
+                archive: known_name(result.archive),
                 files: result.entries,
                 bytes_read: result.bytes_read,
                 bytes_stored: result.bytes_stored,
-                problems: problems.collect(),
-                problem_count: result.problem_counts.values().sum(),
+                would: would.take_while(|line| fits(&mut would_room, line.len())).collect(),
+                problems: problems.take_while(|problem| fits(&mut room, problem.encoded_len())).collect(),
+                problem_count: result.problem_counts.values().fold(0, |sum, count| sum.saturating_add(*count)),
                 ..base
             };
-            let archives = result.archives.map(|archives| v1::BackupArchives {
-                archives: archives.into_iter().take(MAX_BACKUP_ARCHIVES).map(archive).collect(),
-            });
-            v1::BackupReport { run: Some(run), archives }
+            v1::BackupReport { run: Some(run), archives: result.archives.map(newest) }
         }
         Err((outcome, why)) => {
             let outcome = v1::BackupOutcome::from(outcome).into();
-            let run = v1::BackupRun { outcome, message: plain(&why, MAX_CHARS), ..base };
+            let run = v1::BackupRun { outcome, message: plain(&why, MAX_BYTES), ..base };
             v1::BackupReport { run: Some(run), archives: None }
         }
     }
 }
 
-fn archive(archive: EngineArchive) -> v1::BackupArchive {
-    let kind = if archive.kind == "incremental" { "increment".to_owned() } else { archive.kind };
+/// Of many archives the newest are told, as many as fit; they are listed oldest first. What has no archive's name is none.
+fn newest(archives: Vec<EngineArchive>) -> v1::BackupArchives {
+    let mut room = MAX_ARCHIVES_BYTES;
+    let told = archives.into_iter().rev().filter_map(archive).take(MAX_BACKUP_ARCHIVES);
+    let mut archives: Vec<_> = told.take_while(|archive| fits(&mut room, archive.encoded_len())).collect();
+    archives.reverse();
+    v1::BackupArchives { archives }
+}
+
+fn fits(room: &mut usize, bytes: usize) -> bool {
+    *room = room.saturating_sub(bytes);
+    *room > 0
+}
+
+fn known_name(name: Option<String>) -> String {
+    name.filter(|name| name.parse::<ArchiveName>().is_ok()).unwrap_or_default()
+}
+
+fn archive(archive: EngineArchive) -> Option<v1::BackupArchive> {
+    let kind = match archive.kind.as_str() {
+        "incremental" => "increment",
+        kind @ ("full" | "snapshot") => kind,
+        _ => return None,
+    };
     // Of what there is no record it is not known whether it is whole.
     let outcome = match archive.verified_good {
         Some(false) => BackupOutcome::Failed,
         _ => archive.outcome.unwrap_or(BackupOutcome::Partial),
     };
-    v1::BackupArchive {
+    archive.name.parse::<ArchiveName>().ok()?;
+    Some(v1::BackupArchive {
         name: archive.name,
-        kind,
-        base: archive.base.unwrap_or_default(),
+        kind: kind.to_owned(),
+        base: known_name(archive.base),
         made_unix_ms: archive.received_unix_ms,
         files: archive.entries.unwrap_or(0),
         bytes: archive.source_bytes.unwrap_or(0),
         bytes_stored: archive.stored_bytes,
         outcome: v1::BackupOutcome::from(outcome).into(),
         verified_unix_ms: archive.verified_unix_ms.filter(|_| archive.verified_good == Some(true)),
-    }
+    })
 }
 
-fn read(path: &Path) -> Result<EngineResult, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+/// A file that the engine wrote.
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(read) if read as u64 > MAX_FILE_BYTES => Err(format!("{} is too large", path.display())),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!("reading {}: {error}", path.display())),
+    }
 }
 
 /// What the controller is told of a run that is under way; none before the engine has written how far it is.
 pub(super) fn progress(run: &Run, status: &Path) -> Option<v1::BackupProgress> {
-    let status: EngineStatus = serde_json::from_slice(&std::fs::read(status).ok()?).ok()?;
+    progress_by(run, &read_bounded(status).ok()?)
+}
+
+/// The same by what the engine's file holds.
+pub fn progress_by(run: &Run, status: &[u8]) -> Option<v1::BackupProgress> {
+    let status: EngineStatus = serde_json::from_slice(status).ok()?;
     let known = |expected: u64| (expected > 0).then_some(expected);
     Some(v1::BackupProgress {
         run_id: run.id.to_string(),
@@ -169,13 +223,21 @@ pub(super) fn progress(run: &Run, status: &Path) -> Option<v1::BackupProgress> {
         bytes_stored: status.bytes_stored,
         files_expected: known(status.entries_expected),
         bytes_expected: known(status.bytes_expected),
-        path: plain(&status.current, MAX_PATH_CHARS),
+        path: plain(&status.current, MAX_PATH_BYTES),
         started_unix_ms: run.started_unix_ms,
     })
 }
 
-fn plain(text: &str, most: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
+/// Without what controls a terminal, and at most so many bytes of it.
+pub(super) fn plain(text: &str, most_bytes: usize) -> String {
+    let mut plain = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if plain.len() + c.len_utf8() > most_bytes {
+            break;
+        }
+        plain.push(c);
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -184,7 +246,7 @@ mod tests {
     use rackhaven_proto::model::backup::{BackupAction, BackupOutcome, BackupTrigger};
     use rackhaven_proto::v1;
 
-    use super::{Ended, report};
+    use super::{Ended, report, report_by};
     use crate::backup::core::Run;
 
     fn run() -> Run {
@@ -194,6 +256,7 @@ mod tests {
             action: BackupAction::Save { full: false },
             trigger: BackupTrigger::Schedule,
             started_unix_ms: 5,
+            tries: 0,
         }
     }
 
@@ -221,7 +284,48 @@ mod tests {
             check_run(&of).unwrap();
             assert_eq!((of.outcome(), of.ended_unix_ms), (v1::BackupOutcome::Failed, 99));
         }
+        // What is larger than anything that an engine writes is not read.
+        std::fs::write(&path, vec![b' '; 5 << 20]).unwrap();
+        let of = report(&run(), Ended::By(path), 99).run.unwrap();
+        assert!(of.message.ends_with("is too large"), "{}", of.message);
         let refused = Ended::Without { outcome: BackupOutcome::Refused, why: "no such job".to_owned() };
         check_run(&report(&run(), refused, 99).run.unwrap()).unwrap();
+    }
+
+    #[test]
+    fn however_much_there_is_goes_into_one_message_and_the_newest_of_it_first() {
+        let problem = |n: usize| {
+            format!(r#"{{"path": "/{n}{}", "kind": "changed", "reason": "{}"}}"#, "ü".repeat(4000), "r".repeat(2000))
+        };
+        let archive = |n: usize| {
+            format!(
+                r#"{{"name": "{n:06}-{}", "kind": "incremental", "base": "{}", "received_unix_ms": {n}, "entries": 1,
+                    "source_bytes": 70, "stored_bytes": 7, "outcome": "ok", "verified_unix_ms": 1, "verified_good": true}}"#,
+                "n".repeat(100),
+                "b".repeat(120),
+            )
+        };
+        let all = |one: &dyn Fn(usize) -> String, count: usize| (0..count).map(one).collect::<Vec<_>>().join(",");
+        let text = format!(
+            r#"{{"outcome": "warn", "message": "{}", "archive": "../x", "started_unix_ms": 1, "ended_unix_ms": 2,
+                "problem_counts": {{"changed": 18446744073709551615, "vanished": 1}}, "problems": [{}],
+                "archives": [{}], "would": [{}]}}"#,
+            "m".repeat(5000),
+            all(&problem, 1000),
+            all(&archive, 3000),
+            all(&|n| format!("\"write /{n}{}\"", "w".repeat(5000)), 1000),
+        );
+        let told = report_by(&run(), Ok(text.as_bytes()), 9);
+        let bytes = prost::Message::encoded_len(&told);
+        assert!((400_000..900_000).contains(&bytes), "{bytes}");
+        let (of, archives) = (told.run.unwrap(), told.archives.unwrap().archives);
+        check_run(&of).unwrap();
+        check_archives(&archives).unwrap();
+        assert_eq!((of.archive.as_str(), of.problem_count), ("", u64::MAX));
+        assert!(of.problems.len() > 10 && of.would.len() > 10, "{} {}", of.problems.len(), of.would.len());
+        assert!(
+            archives.last().unwrap().name.starts_with("002999") && archives.is_sorted_by_key(|one| one.made_unix_ms)
+        );
+        assert_eq!((archives[0].bytes, archives[0].kind.as_str()), (70, "increment"));
     }
 }

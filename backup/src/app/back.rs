@@ -100,10 +100,11 @@ pub(super) fn restore(run: &Run, wanted: &Wanted<'_>, in_place: bool) -> anyhow:
         progress: &run.progress,
         stop: &run.stop,
     };
-    let mut told = Vec::new();
+    let mut would = run.would();
     let mut tell = |record: &crate::manifest::Record| {
         if wanted.dry_run {
-            told.push(shown(&record.entry.path));
+            let path = shown(&record.entry.path);
+            would.tell(&path, &format!("write {}", wanted.to.join(path.trim_start_matches('/')).display()));
         }
     };
     let restored = match &opened {
@@ -115,8 +116,8 @@ pub(super) fn restore(run: &Run, wanted: &Wanted<'_>, in_place: bool) -> anyhow:
     };
     let what = if wanted.dry_run { "would be given back" } else { "given back" };
     let message = format!("{} entries of {} {what} to {}", restored.entries, archive.name, wanted.to.display());
-    let text = wanted.dry_run.then(|| told.join("\n"));
-    Ok(Done { message, text, ..Done::default() })
+    let text = wanted.dry_run.then(String::new);
+    Ok(Done { message, text, would: would.kept(), ..Done::default() })
 }
 
 /// The archive that is meant: by its name, the newest, or the newest at a time.

@@ -216,15 +216,16 @@ pub(super) fn restore(
         progress: &run.progress,
         stop: &run.stop,
     };
-    let mut told = Vec::new();
+    let mut would = run.would();
     let mut tell = |record: &crate::manifest::Record| {
         if wanted.dry_run {
-            told.push(shown(&record.entry.path));
+            let path = shown(&record.entry.path);
+            would.tell(&path, &format!("write {}", wanted.to.join(path.trim_start_matches('/')).display()));
         }
     };
     let restored = give_back(&shelf, name, &how, &mut tell)?;
     let what = if wanted.dry_run { "would be given back" } else { "given back" };
     let message = format!("{} entries of {name} {what} to {}", restored.entries, wanted.to.display());
-    let text = wanted.dry_run.then(|| told.join("\n"));
-    Ok(Done { message, text, ..Done::default() })
+    let text = wanted.dry_run.then(String::new);
+    Ok(Done { message, text, would: would.kept(), ..Done::default() })
 }

@@ -101,8 +101,8 @@ impl ArchiveFacts {
     pub fn new(archives: &[BackupArchive]) -> Self {
         let mut good: Vec<_> = archives.iter().filter(|archive| is_good(archive.outcome())).collect();
         good.sort_by_key(|archive| std::cmp::Reverse(archive.made_unix_ms));
-        // An increment holds what has changed, which says nothing by its size.
-        let mut whole = good.iter().filter(|archive| archive.kind != "increment");
+        // What counts is how much each gives back: an increment as much as a full archive.
+        let mut whole = good.iter();
         let newest = whole.next().map(|archive| (archive.name.clone(), archive.bytes));
         let mut before: Vec<u64> = whole.take(*USUAL.end()).map(|archive| archive.bytes).collect();
         before.sort_unstable();

@@ -11,24 +11,33 @@ use super::bad_input;
 use crate::backup;
 use crate::core::Core;
 use crate::fleet::Outbox;
+use crate::store::{GivenJob, GivenJobs};
 
+/// The highest revision that a node is believed to have.
+const MAX_REVISION: u64 = u64::MAX / 4;
 /// Most that is kept of the lines of a run, bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// Tells a node that has a new session which jobs it is given.
 pub(super) fn greet(core: &Core, node: &NodeName, outbox: &Outbox) {
     let given = core.backups.given(node);
-    if given.revision > 0 {
+    // One that is older than what the node has would undo what this record has forgotten.
+    if given.revision > 0 && given.revision >= core.backups.told_revision(node) {
         outbox.try_send(ToAgent::GivenBackupJobs(given.to_wire()));
     }
 }
 
 /// Takes in all jobs of a node.
-pub(super) async fn jobs(core: &Core, node: &NodeName, told: v1::BackupJobs) -> Result<(), Status> {
+pub(super) async fn jobs(core: &Core, node: &NodeName, outbox: &Outbox, told: v1::BackupJobs) -> Result<(), Status> {
     check_jobs(&told).map_err(bad_input)?;
-    let ours = core.backups.given(node).revision;
-    if told.given_revision > ours {
-        tracing::warn!(%node, theirs = told.given_revision, ours, "the node has given jobs that are not in this record");
+    let (given, theirs) = (core.backups.given(node), told.given_revision);
+    if theirs > given.revision {
+        if core.backups.told_revision(node) < given.revision {
+            // Given before it was known that the node has another set, from an earlier life.
+            renumber(core, node, outbox, given, theirs).await;
+        } else {
+            tracing::warn!(%node, theirs, ours = given.revision, "the node has given jobs that are not in this record");
+        }
     }
     if core.backups.jobs_told(node, told.clone())
         && let Err(error) = core.store.store_backup_jobs(node.clone(), told).await
@@ -38,6 +47,21 @@ pub(super) async fn jobs(core: &Core, node: &NodeName, told: v1::BackupJobs) -> 
     }
     backup::settle(core, Some(node)).await;
     Ok(())
+}
+
+/// Gives a node its jobs under a revision that it does not take for an old one.
+async fn renumber(core: &Core, node: &NodeName, outbox: &Outbox, given: GivenJobs, theirs: u64) {
+    let revision = theirs.min(MAX_REVISION) + 1;
+    let jobs = given.jobs.into_iter().map(|(name, job)| (name, GivenJob { revision, ..job })).collect();
+    let given = GivenJobs { revision, jobs };
+    match core.store.set_given_jobs(vec![(node.clone(), given.clone())], Vec::new()).await {
+        Ok(()) => {
+            outbox.try_send(ToAgent::GivenBackupJobs(given.to_wire()));
+            core.backups.set_given(node, given);
+        }
+        // It is tried again when the node tells its jobs again.
+        Err(error) => tracing::error!(%error, %node, "a node's given backup jobs could not be stored"),
+    }
 }
 
 /// Takes in how far a run is.

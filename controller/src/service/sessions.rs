@@ -309,7 +309,7 @@ impl Session {
                 Ok(())
             }
             Some(FromAgent::StopReport(wire)) => self.stop_report(StopReport::try_from(wire).map_err(bad_input)?).await,
-            Some(FromAgent::BackupJobs(told)) => session_backups::jobs(core, &self.name, told).await,
+            Some(FromAgent::BackupJobs(told)) => session_backups::jobs(core, &self.name, &self.outbox, told).await,
             Some(FromAgent::BackupProgress(progress)) => session_backups::progress(core, &self.name, progress),
             Some(FromAgent::BackupReport(report)) => {
                 if self.event_quota.check_key(&self.name).is_err() {

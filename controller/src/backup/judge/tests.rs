@@ -41,6 +41,18 @@ fn sizes(kind: &str, newest_first: &[u64]) -> Vec<BackupArchive> {
     (0..).zip(newest_first).map(|(age, bytes)| archive(kind, age, *bytes, BackupOutcome::Ok)).collect()
 }
 
+/// A full archive of so many bytes after increments that give back 100.
+fn mixed(newest: u64) -> Vec<BackupArchive> {
+    let full = archive("full", 0, newest, BackupOutcome::Ok);
+    std::iter::once(full)
+        .chain(sizes("increment", &[100; 4]).into_iter().map(|one| BackupArchive {
+            made_unix_ms: one.made_unix_ms - DAY,
+            name: format!("{}-inc", one.name),
+            ..one
+        }))
+        .collect()
+}
+
 /// What is known, whether a run is under way, and what is wrong then.
 #[test]
 fn golden() {
@@ -86,7 +98,15 @@ fn golden() {
         ("less than half", known(None, &[], &sizes("full", &[49, 100, 90, 110])), false, &[Shrunken]),
         ("less, as snapshots", known(None, &[], &sizes("snapshot", &[0, 100, 90, 110])), false, &[Shrunken]),
         ("grown", known(None, &[], &sizes("full", &[900, 100, 90, 110])), false, &[]),
-        ("an increment is small", known(None, &[], &sizes("increment", &[1, 100, 90, 110])), false, &[]),
+        ("increments that give back as much", known(None, &[], &sizes("increment", &[95, 100, 90, 110])), false, &[]),
+        (
+            "an increment that gives back less",
+            known(None, &[], &sizes("increment", &[40, 100, 90, 110])),
+            false,
+            &[Shrunken],
+        ),
+        ("a full one after increments", known(None, &[], &mixed(100)), false, &[]),
+        ("a full one that holds less than they", known(None, &[], &mixed(45)), false, &[Shrunken]),
         ("no job any more", Known { told: None, ..known(due(9), &[save(Failed, 1)], &[]) }, false, &[]),
         ("refused by its node", broken("no such hook"), false, &[Unusable]),
         (
