@@ -123,3 +123,58 @@ async fn ctl_has_a_backup_made_follows_it_and_knows_the_archive() {
     let file = saved(&back, &node.fleet.folder().join("source/file"));
     assert_eq!(fs::read_to_string(file).unwrap(), "what matters");
 }
+
+#[tokio::test]
+async fn what_a_dry_run_would_do_reaches_the_one_who_asked() {
+    let mut node = Node::start().await;
+    node.job("source", "");
+    node.pi.start().unwrap();
+    let ctl = node.fleet.ctl();
+    wait_until("the job to be known", async || {
+        ctl.json("backup jobs").await.is_ok_and(|jobs| jobs.to_string().contains("\"source\""))
+    })
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        ctl.ok("backup run source --node pi-1 --follow").await.unwrap();
+    }
+    let told = ctl.ok("backup restore source --node pi-1 --to /nowhere --dry-run --follow").await.unwrap();
+    let file = node.fleet.folder().join("source/file");
+    assert!(told.contains(&format!("write /nowhere{}", file.display())), "{told}");
+    assert!(!Path::new("/nowhere").exists());
+    node.job("source", "[keep]\nlast = 1\n");
+    let told = ctl.ok("backup prune source --node pi-1 --dry-run --follow").await.unwrap();
+    assert!(told.contains("remove 20"), "{told}");
+    assert_eq!(node.snapshots("source").len(), 2);
+    let archives = ctl.json("backup archives").await.unwrap();
+    assert_eq!(archives["archives"][0]["saved_bytes"], "what matters".len());
+}
+
+#[tokio::test]
+async fn what_does_not_verify_is_told_until_a_verification_by_schedule_finds_it_well() {
+    let mut node = Node::start().await;
+    node.job("source", "");
+    node.pi.start().unwrap();
+    let ctl = node.fleet.ctl();
+    wait_until("the job to be known", async || {
+        ctl.json("backup jobs").await.is_ok_and(|jobs| jobs.to_string().contains("\"source\""))
+    })
+    .await
+    .unwrap();
+    ctl.ok("backup run source --node pi-1 --follow").await.unwrap();
+    let file = saved(&node.snapshots("source")[0], &node.fleet.folder().join("source/file"));
+    let time = fs::metadata(&file).unwrap().modified().unwrap();
+    let write = |text: &str| {
+        fs::write(&file, text).unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    };
+    write("what matterz");
+    ctl.fails("backup verify source --node pi-1 --follow", 1).await.unwrap();
+    node.fleet.wait_for_events("pi-1", "backup.unverified", 1).await.unwrap();
+    write("what matters");
+    node.job("source", "[verify]\nschedule = '*-*-* *:*:0/2'\npercent = 100\n");
+    node.pi.reload().unwrap();
+    node.fleet.wait_for_events("pi-1", "backup.ok-again", 1).await.unwrap();
+    let history = ctl.json("backup history").await.unwrap();
+    assert_eq!((&history["runs"][0]["action"], &history["runs"][0]["trigger"]), (&"verify".into(), &"schedule".into()));
+}

@@ -5,7 +5,10 @@
 mod audit;
 mod backup_agent;
 mod backup_far;
+mod backup_faults;
 mod backup_hooks;
+mod backup_kills;
+mod backup_power;
 mod backup_tar;
 mod backup_trees;
 mod backups;

@@ -58,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nut_answer", nut_answer),
     ("nut_request", nut_request),
     ("backup_manifest", backup_manifest),
+    ("backup_result", backup_result),
 ];
 
 /// A moment for what needs one: 2026-01-01, milliseconds since 1970-01-01 UTC.
@@ -378,6 +379,11 @@ pub fn backup_manifest(data: &[u8]) {
         }
         assert_eq!(block_of(&items), data, "the same items in other words");
     }
+}
+
+/// What the engine writes of a run, which the agent reads, and what stands beside an archive in its repository.
+pub fn backup_result(data: &[u8]) {
+    backups::result(data);
 }
 
 /// What is taken is shown so that it is taken again, as the same.

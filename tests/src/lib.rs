@@ -27,6 +27,7 @@ pub mod scripted_ups;
 pub mod settings;
 pub mod sim;
 pub mod small_disk;
+pub mod strace;
 pub mod ups;
 pub mod ups_relay;
 pub mod ups_watch;

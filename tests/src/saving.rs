@@ -22,7 +22,19 @@ impl Saving {
     /// # Errors
     /// When no folder can be made.
     pub fn new() -> anyhow::Result<Self> {
-        let top = tempfile::tempdir().context("making a folder")?;
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// The same in memory, for stories of very many runs: a disk takes its time to say that it has written.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn in_memory() -> anyhow::Result<Self> {
+        Self::new_in(Path::new("/dev/shm"))
+    }
+
+    fn new_in(folder: &Path) -> anyhow::Result<Self> {
+        let top = tempfile::Builder::new().prefix("rackhaven-").tempdir_in(folder).context("making a folder")?;
         fs::create_dir(top.path().join("source"))?;
         Ok(Self { top })
     }
@@ -42,7 +54,15 @@ impl Saving {
     /// # Errors
     /// When it cannot be written.
     pub fn write_job(&self, lines: &str) -> anyhow::Result<()> {
-        let job = format!("engine = 'rsync'\nsources = ['{}']\n{lines}", self.source().display());
+        self.write_job_of("rsync", lines)
+    }
+
+    /// Writes the job of this engine: the source, and these lines.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_job_of(&self, engine: &str, lines: &str) -> anyhow::Result<()> {
+        let job = format!("engine = '{engine}'\nsources = ['{}']\n{lines}", self.source().display());
         fs::write(self.top().join("home.toml"), job).context("writing the job")
     }
 
