@@ -101,8 +101,8 @@ impl Call<'_> {
     /// Transfers into a tree. What did not change is shared with others.
     fn perform(&self, into: Into<'_>, share: &[String], problems: &Problems) -> Result<Transferred, TreeError> {
         match self.transfer(into, share, problems, true) {
-            // Before 3.1.3 rsync cannot do that together with holes.
-            Err(RepositoryError::Remote(why)) if why.contains("--inplace") => {
+            // Before 3.1.3 rsync cannot do that together with holes, and compares whole seconds only.
+            Err(RepositoryError::Remote(why)) if why.contains("--inplace") || why.contains("modify-window") => {
                 self.transfer(into, share, problems, false)
             }
             done => done,
@@ -125,6 +125,10 @@ impl Call<'_> {
             command.arg("--inplace");
         } else {
             command.arg(format!("--partial-dir={PARTIAL_DIR}"));
+        }
+        // What changed in the second in which the run before copied it is not as it was.
+        if in_place && matches!(into, Into::Begun(_)) {
+            command.arg("--modify-window=-1");
         }
         if let Some(pace) = self.bytes_per_second {
             command.arg(format!("--bwlimit={}", (pace / 1024).max(1)));
