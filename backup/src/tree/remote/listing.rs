@@ -184,7 +184,8 @@ impl Before {
 }
 
 fn compare(then: &crate::entry::Entry, now: &crate::entry::Entry) -> Change {
-    let seen_by_rsync = then.kind != now.kind || then.size != now.size || then.mtime != now.mtime;
+    // It compares whole seconds.
+    let seen_by_rsync = then.kind != now.kind || then.size != now.size || then.mtime.seconds != now.mtime.seconds;
     if (then.ctime, then.ino) == (now.ctime, now.ino) && !seen_by_rsync {
         Change::Same
     } else if seen_by_rsync || now.kind != Kind::File {
