@@ -4,6 +4,7 @@
 //! `sync`, `tail` and `wc`, and one of `sha256sum`, `shasum` or `openssl`. A restricted shell that allows only certain
 //! programs (`rrsync`) does for the rsync engine's transfers, but not for this.
 
+mod ciphers;
 mod script;
 mod store;
 mod transfer;
@@ -89,6 +90,8 @@ struct Link {
     remote: Remote,
     /// Where commands find the connection, if its path is short enough for a socket's.
     control: Option<PathBuf>,
+    /// What it is encrypted with, best first, where ssh's own order is not the best.
+    ciphers: Option<String>,
     /// The job's folder there.
     folder: String,
     stop: Stop,
@@ -107,7 +110,10 @@ impl Ssh {
         let top = place.remote.path.display().to_string();
         let folder = format!("{top}/{}/{}", place.node, place.job);
         let control = Some(place.state.join("ssh")).filter(|path| path.as_os_str().len() <= MAX_CONTROL_PATH_BYTES);
-        let link = Link { remote: place.remote.clone(), control, folder, stop: stop.clone() };
+        let mut link = Link { remote: place.remote.clone(), control, ciphers: None, folder, stop: stop.clone() };
+        if ciphers::knows_aes() {
+            link.ciphers = link.configuration().as_deref().and_then(ciphers::reordered);
+        }
         let location = rackhaven_proto::model::backup::Repository::Ssh(place.remote.clone()).to_string();
         let known = Known::read(&place.state, &location)?;
         let mount = place.requires_mount.as_ref().map(|mount| mount.display().to_string()).unwrap_or_default();
@@ -211,6 +217,14 @@ impl Link {
         command
     }
 
+    /// How ssh would go there, as it says itself.
+    fn configuration(&self) -> Option<String> {
+        let mut command = child::command("ssh");
+        command.arg("-G").args(self.options()).arg("--").arg(&self.remote.host);
+        let (said, ended) = child::run(command, b"", MAX_ANSWER_BYTES, steady() + IDLE, &self.stop).ok()?;
+        ended.status.success().then(|| String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Never to ask anybody, and to notice when the other side is gone.
     fn options(&self) -> Vec<String> {
         let remote = &self.remote;
@@ -225,6 +239,9 @@ impl Link {
             option("ControlMaster=auto".to_owned());
             option(format!("ControlPersist={}", IDLE.as_secs()));
             option(format!("ControlPath={}", script::config_quoted(&control.display().to_string())));
+        }
+        if let Some(ciphers) = &self.ciphers {
+            option(format!("Ciphers={ciphers}"));
         }
         if let Some(known_hosts) = &remote.known_hosts {
             option(format!("UserKnownHostsFile={}", script::config_quoted(&known_hosts.display().to_string())));

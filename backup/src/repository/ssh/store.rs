@@ -13,6 +13,11 @@ use crate::repository::leftovers::leftovers;
 use crate::repository::seen::{added, gone, recorded, removed};
 use crate::repository::{Archive, MANIFEST, RECORD, REMOVING, Record, RepositoryError, Store, Stored, Upload};
 
+/// Follows what publishes a tree.
+const LATEST: &str = "
+    rm -f latest.partial; ln -s \"$2\" latest.partial || exit 0
+    mv -fT latest.partial latest 2>/dev/null || { rm -f latest; mv latest.partial latest; }";
+
 impl Store for Ssh {
     fn list(&self) -> Result<Vec<Archive>, RepositoryError> {
         Ok(self.link.known(&self.seen)?.archives(false))
@@ -93,19 +98,6 @@ impl Ssh {
         self.seen.change(|| self.link.ask(&script, b"", LONG), gone(name)).map(drop)
     }
 
-    /// Lets people find the newest tree. A file system without symbolic links does without.
-    ///
-    /// # Errors
-    /// When the other side cannot be asked.
-    pub fn point_latest_at(&self, name: &str) -> Result<(), RepositoryError> {
-        let script = words(
-            "cd \"$1\"; rm -f latest.partial; ln -s \"$2\" latest.partial || exit 0
-             mv -fT latest.partial latest 2>/dev/null || { rm -f latest; mv latest.partial latest; }",
-            &[self.folder(), name],
-        );
-        self.link.ask(&script, b"", SHORT).map(drop)
-    }
-
     /// Writes a small file there.
     ///
     /// # Errors
@@ -115,13 +107,14 @@ impl Ssh {
         self.seen.change(|| self.link.ask(&script, content, LONG), added(name)).map(drop)
     }
 
-    /// Gives what was written under this name with `.partial` its final one, after its record.
+    /// Gives a tree that was written under this name with `.partial` its final one, after its record, and lets people
+    /// find it as the newest. A file system without symbolic links does without.
     ///
     /// # Errors
     /// When the repository is not there any more, or the name is taken.
     pub fn publish(&self, record: Record) -> Result<Record, RepositoryError> {
         let record = Record { sequence: next_sequence(&self.list()?), ..record };
-        self.link.publish(&self.id, &self.seen, &record)?;
+        self.link.publish(&self.id, &self.seen, &record, LATEST)?;
         Ok(record)
     }
 }

@@ -132,7 +132,7 @@ impl Upload for SshUpload {
         record.name.clone_from(&self.name);
         record.stored_bytes = self.written;
         record.sequence = next_sequence(&self.link.known(&self.seen)?.archives(false));
-        self.link.publish(&self.id, &self.seen, &record)?;
+        self.link.publish(&self.id, &self.seen, &record, "")?;
         self.published = true;
         Ok(record)
     }
@@ -166,10 +166,11 @@ impl Link {
         Ok(folder)
     }
 
-    pub(super) fn publish(&self, id: &str, seen: &Seen, record: &Record) -> Result<(), RepositoryError> {
+    /// Gives an archive its name, and does what comes `then`.
+    pub(super) fn publish(&self, id: &str, seen: &Seen, record: &Record, then: &str) -> Result<(), RepositoryError> {
         let text = serde_json::to_vec(record)
             .map_err(|error| RepositoryError::io("writing a record", io::Error::from(error)))?;
-        let script = words(PUBLISH, &[&self.folder, &record.name, id, MARKER, PARTIAL, RECORD]);
+        let script = words(&format!("{PUBLISH}{then}"), &[&self.folder, &record.name, id, MARKER, PARTIAL, RECORD]);
         let published = |folder: &mut Folder| {
             gone(&format!("{}{PARTIAL}", record.name))(folder);
             added(&record.name)(folder);

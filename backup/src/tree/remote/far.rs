@@ -125,9 +125,7 @@ impl Far<'_> {
                 let content = std::fs::read(manifest)
                     .map_err(|error| RepositoryError::io(format!("reading {}", manifest.display()), error))?;
                 ssh.write(&format!("{}{MANIFEST}", record.name), &content)?;
-                let record = ssh.publish(record)?;
-                ssh.point_latest_at(&record.name)?;
-                Ok(record)
+                ssh.publish(record)
             }
             Self::Daemon(daemon) => daemon.publish(record, manifest),
         }
