@@ -6,6 +6,7 @@ pub mod channel;
 pub mod config;
 /// What stands and what is to be told.
 pub mod core;
+pub mod deadman;
 /// From what the controller knows to what is wrong.
 pub mod facts;
 /// What counts as wrong, from when on, and how much it matters.
