@@ -8,6 +8,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "cross/README.md",
+    "docs/alerts.md",
     "docs/backup.md",
     "docs/ctl.md",
     "docs/packages.md",

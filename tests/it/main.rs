@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a story's helpers fail as the story does")]
 
+mod alert_channels;
+mod alert_mail;
 mod audit;
 mod backup_agent;
 mod backup_far;
