@@ -1,8 +1,9 @@
 //! Compiles the contract without an installed protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 8] = [
+    const PROTOS: [&str; 9] = [
         "rackhaven/v1/access.proto",
+        "rackhaven/v1/alert.proto",
         "rackhaven/v1/backup.proto",
         "rackhaven/v1/enrolment.proto",
         "rackhaven/v1/event.proto",

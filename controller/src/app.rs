@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::access::Directory;
+use crate::alerts::{self, Desk};
 use crate::backup::{self, Backups};
 use crate::clock::Clock;
 use crate::commands::Commands;
@@ -111,6 +112,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     tasks.spawn(watch_nodes(Arc::clone(&core)));
     let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
     tasks.spawn(backup::keep_watch(Arc::clone(&core)));
+    tasks.spawn(alerts::drive(Arc::clone(&core)));
+    tasks.spawn(alerts::deliver(Arc::clone(&core)));
     tasks.spawn(keep_copy(Arc::clone(&core)));
     tasks.spawn(maintain(Arc::clone(&core), files.clone(), tls));
     let status = format!("cluster {}", core.cluster.name);
@@ -193,6 +196,8 @@ async fn assemble(
         troubles: store.backup_troubles().await?,
         given: store.given_jobs().await?,
     });
+    let (stored, silences, cursor) = store.alerts().await?;
+    let stored = alerts::core::Alerts::load(stored, silences, power.now_ms(clock.boot_ms()));
     let (certificates, open) = (store.certificates().await?, store.open_commands().await?);
     // The clock cannot be before the newest certificate was issued.
     clock.has_passed(certificates.iter().map(|row| row.issued_ms).max().unwrap_or(0));
@@ -220,6 +225,7 @@ async fn assemble(
         clock,
         store,
         power,
+        alerts: Desk::new(stored, cursor),
         backups,
         history,
         authority,

@@ -24,6 +24,13 @@ impl Clock {
         SystemClock::unix_ms()
     }
 
+    /// Minutes since midnight where this machine is, 0 to 1439.
+    pub fn minute_of_day(&self) -> u16 {
+        let now = jiff::Timestamp::from_millisecond(self.wall_ms()).unwrap_or_default();
+        let local = now.to_zoned(jiff::tz::TimeZone::system());
+        u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0)
+    }
+
     /// Milliseconds since the controller started. Never jumps.
     pub fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -8,6 +8,7 @@ use rackhaven_proto::model::{ClusterId, Endpoint};
 use tokio::sync::Notify;
 
 use crate::access::{Caller, Directory};
+use crate::alerts::Desk;
 use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::commands::Commands;
@@ -49,6 +50,8 @@ pub struct Core {
     pub commands: Commands,
     /// The supply, and what follows from it.
     pub power: Power,
+    /// What an admin must know.
+    pub alerts: Desk,
     /// What nodes tell of their backups.
     pub backups: Backups,
     /// Open connections, by who holds them.

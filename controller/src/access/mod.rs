@@ -82,6 +82,12 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.Backups/Watch", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Backups/ListRuns", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Backups/ListArchives", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Alerts/List", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Alerts/ListHistory", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Alerts/Ack", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Alerts/Silence", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Alerts/Unsilence", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Alerts/Test", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Access/WhoAmI", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Access/InviteUser", Requirement::AtLeast(Role::Admin)),
     ("/rackhaven.v1.Access/ListUsers", Requirement::AtLeast(Role::Viewer)),
@@ -198,6 +204,7 @@ mod tests {
     fn every_method_of_the_contract_has_one_row() {
         let protos = [
             include_str!("../../../proto/rackhaven/v1/access.proto"),
+            include_str!("../../../proto/rackhaven/v1/alert.proto"),
             include_str!("../../../proto/rackhaven/v1/backup.proto"),
             include_str!("../../../proto/rackhaven/v1/enrolment.proto"),
             include_str!("../../../proto/rackhaven/v1/event.proto"),

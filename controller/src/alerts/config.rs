@@ -3,6 +3,9 @@ use std::collections::BTreeMap;
 use rackhaven_proto::Invalid;
 use serde::Deserialize;
 
+use super::channel::Channel;
+use super::channel::config::{RawChannel, channels};
+use super::deadman::{Deadman, RawDeadman};
 use super::rules::{Rule, Rules};
 use crate::power::config::selector;
 
@@ -11,6 +14,10 @@ use crate::power::config::selector;
 pub struct AlertsConfig {
     /// What counts as wrong, and how often it is told.
     pub rules: Rules,
+    /// Through what it is told.
+    pub channels: Vec<Channel>,
+    /// Who notices that the controller is gone.
+    pub deadman: Option<Deadman>,
 }
 
 /// The table's form.
@@ -22,6 +29,10 @@ pub struct RawAlerts {
     repeat_critical_hours: Option<f64>,
     #[serde(default)]
     rule: BTreeMap<String, RawRule>,
+    #[serde(default)]
+    channel: Vec<RawChannel>,
+    #[serde(default)]
+    deadman: RawDeadman,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,7 +79,7 @@ impl TryFrom<RawAlerts> for AlertsConfig {
             let named = |invalid: Invalid| Invalid::new("alerts.rule", invalid.reason);
             set(&mut rules, name.parse().map_err(named)?, raw)?;
         }
-        Ok(Self { rules })
+        Ok(Self { rules, channels: channels(raw.channel)?, deadman: raw.deadman.check()? })
     }
 }
 

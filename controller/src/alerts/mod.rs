@@ -7,7 +7,16 @@ pub mod config;
 /// What stands and what is to be told.
 pub mod core;
 pub mod deadman;
+mod desk;
+mod driver;
 /// From what the controller knows to what is wrong.
 pub mod facts;
+mod gather;
+/// What waits to be told, and how it is handed over.
+mod outbox;
 /// What counts as wrong, from when on, and how much it matters.
 pub mod rules;
+
+pub use desk::{Ask, Desk, Look};
+pub use driver::drive;
+pub use outbox::{deliver, test_notification};

@@ -7,7 +7,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
-use super::summary::{judge, overall, sort, summary, with_backups, with_power};
+use super::summary::{Whole, judge, summary, whole};
 use super::{Answers, bad_input, node_command, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
@@ -110,20 +110,7 @@ impl Fleet for FleetService {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::FleetStatus>, Status> {
         let core = &self.core;
         let (now_ms, wall_ms) = (core.clock.monotonic_ms(), core.clock.wall_ms());
-        let ends = core.directory.node_certificate_ends();
-        let views = core.registry.views(now_ms, wall_ms);
-        let mut nodes: Vec<_> = views.into_iter().map(|view| judge(view, &ends, wall_ms)).collect();
-        sort(&mut nodes);
-        let (mut verdict, mut verdict_reason, data_age_ms) = overall(&nodes);
-        let has_power = !core.config.load().power.upses.is_empty() || core.power.goes_on();
-        let power = has_power.then(|| super::power::status(core, false));
-        if let Some(power) = &power {
-            (verdict, verdict_reason) = with_power((verdict, verdict_reason), power);
-        }
-        let backups = core.backups.summary(wall_ms);
-        if let Some(backups) = &backups {
-            (verdict, verdict_reason) = with_backups((verdict, verdict_reason), backups);
-        }
+        let Whole { nodes, verdict, reason: verdict_reason, data_age_ms, power, backups } = whole(core);
         Ok(Response::new(v1::FleetStatus {
             cluster_id: core.cluster.id.to_string(),
             cluster_name: core.cluster.name.clone(),
@@ -140,6 +127,8 @@ impl Fleet for FleetService {
                 .saturating_mul(1000),
             power,
             backups,
+            alerts: super::alerts::firing(core, wall_ms),
+            firing: u32::try_from(core.alerts.look().firing().len()).unwrap_or(u32::MAX),
         }))
     }
 

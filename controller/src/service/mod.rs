@@ -1,6 +1,7 @@
 //! The services of the contract. Each converts, asks the cores, performs, converts back.
 
 mod access;
+mod alerts;
 mod backups;
 mod enrolment;
 mod events;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use rackhaven_proto::Invalid;
 use rackhaven_proto::v1::access_server::AccessServer;
+use rackhaven_proto::v1::alerts_server::AlertsServer;
 use rackhaven_proto::v1::backups_server::BackupsServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
@@ -57,6 +59,8 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         PowerServer::new(power::PowerService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     let backups = BackupsServer::new(backups::BackupService::new(Arc::clone(core)))
         .max_decoding_message_size(BACKUP_MESSAGE_BYTES);
+    let alerts =
+        AlertsServer::new(alerts::AlertService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
@@ -64,9 +68,11 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .add_service(access)
         .add_service(power)
         .add_service(backups)
+        .add_service(alerts)
 }
 
 pub use sessions::settings;
+pub(crate) use summary::verdict_line;
 
 /// Bad input, as the caller is told.
 fn bad_input(invalid: Invalid) -> Status {

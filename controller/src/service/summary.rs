@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rackhaven_proto::model::NodeState;
 use rackhaven_proto::v1;
 
+use crate::core::Core;
 use crate::fleet::{NodeView, Problem, fleet_verdict, node_problems};
 
 /// A node with what is wrong with it.
@@ -79,6 +80,48 @@ pub(super) fn with_backups(nodes: (v1::Verdict, String), backups: &v1::BackupSum
         (v1::Verdict::Ok, _) => (v1::Verdict::Degraded, text),
         (verdict, reason) => (verdict, format!("{reason}; {text}")),
     }
+}
+
+/// All that `ctl status` says first.
+pub(super) struct Whole {
+    pub(super) nodes: Vec<Judged>,
+    pub(super) verdict: v1::Verdict,
+    pub(super) reason: String,
+    pub(super) data_age_ms: Option<u64>,
+    pub(super) power: Option<v1::PowerStatus>,
+    pub(super) backups: Option<v1::BackupSummary>,
+}
+
+/// The whole fleet, judged now.
+pub(super) fn whole(core: &Core) -> Whole {
+    let (now_ms, wall_ms) = (core.clock.monotonic_ms(), core.clock.wall_ms());
+    let ends = core.directory.node_certificate_ends();
+    let views = core.registry.views(now_ms, wall_ms);
+    let mut nodes: Vec<_> = views.into_iter().map(|view| judge(view, &ends, wall_ms)).collect();
+    sort(&mut nodes);
+    let (mut verdict, mut reason, data_age_ms) = overall(&nodes);
+    let has_power = !core.config.load().power.upses.is_empty() || core.power.goes_on();
+    let power = has_power.then(|| super::power::status(core, false));
+    if let Some(power) = &power {
+        (verdict, reason) = with_power((verdict, reason), power);
+    }
+    let backups = core.backups.summary(wall_ms);
+    if let Some(backups) = &backups {
+        (verdict, reason) = with_backups((verdict, reason), backups);
+    }
+    Whole { nodes, verdict, reason, data_age_ms, power, backups }
+}
+
+/// The verdict in one line, as `ctl status` has it.
+pub(crate) fn verdict_line(core: &Core) -> String {
+    let whole = whole(core);
+    let word = match whole.verdict {
+        v1::Verdict::Ok => "OK",
+        v1::Verdict::Degraded => "DEGRADED",
+        v1::Verdict::Critical => "CRITICAL",
+        v1::Verdict::Unspecified => "UNKNOWN",
+    };
+    format!("{word}: {}", whole.reason)
 }
 
 /// One row of the status.

@@ -3,6 +3,8 @@
 //! Jobs that wait together share one transaction, so that a thousand agents reconnecting cost a few commits. A job's
 //! result is handed out only after its commit: what a caller was told is on the disk.
 
+mod alert_outbox;
+mod alerts;
 mod audit;
 mod backup_given;
 mod backups;
@@ -22,6 +24,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub use alert_outbox::{NewOutboxRow, OutboxRow};
+pub use alerts::{AlertCommit, AlertTurn};
 pub use audit::{AuditEntry, AuditRow};
 pub use backup_given::{GivenJob, GivenJobs};
 pub use backups::{BackupFilter, BackupRunRow, JobArchives};
@@ -205,6 +209,11 @@ impl Store {
         let path = folder.join(schema::RECORD.file_name);
         let copy = folder.join(format!("{}.copy", schema::RECORD.file_name));
         (path, copy)
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// Writes a whole copy beside the record, from which a damaged one is restored.

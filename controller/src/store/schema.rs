@@ -81,6 +81,20 @@ CREATE TABLE backup_given (
 ) STRICT;
 CREATE TABLE backup_given_revisions (node TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
 ",
+        "
+CREATE TABLE alerts (key TEXT PRIMARY KEY, alert TEXT NOT NULL) STRICT;
+CREATE TABLE alert_silences (id INTEGER PRIMARY KEY, silence TEXT NOT NULL) STRICT;
+CREATE TABLE alert_outbox (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, resolved INTEGER NOT NULL,
+    urgent INTEGER NOT NULL, created_ms INTEGER NOT NULL, batch TEXT NOT NULL, kind TEXT NOT NULL, alert TEXT NOT NULL
+) STRICT;
+CREATE INDEX alert_outbox_by_channel ON alert_outbox (channel, position);
+CREATE TABLE alert_history (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, wall_ms INTEGER NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL,
+    severity TEXT NOT NULL, who TEXT NOT NULL, message TEXT NOT NULL
+) STRICT;
+CREATE TABLE alert_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL) STRICT;
+",
     ],
 };
 

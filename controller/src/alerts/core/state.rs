@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::rules::{Reached, Rule};
 
 /// What an alert is about. As text (`disk-full:pi-3:/srv`) it names the alert for people, and for ever.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// By which rule.
     pub rule: Rule,
