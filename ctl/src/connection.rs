@@ -13,6 +13,7 @@ use rackhaven_pki::clock::SystemClock;
 use rackhaven_pki::{Credentials, Token};
 use rackhaven_proto::model::Endpoint;
 use rackhaven_proto::v1::access_client::AccessClient;
+use rackhaven_proto::v1::alerts_client::AlertsClient;
 use rackhaven_proto::v1::backups_client::BackupsClient;
 use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
@@ -118,6 +119,11 @@ impl Connection {
     /// Jobs, runs and archives of backups.
     pub(crate) fn backups(&self) -> BackupsClient<Channel> {
         BackupsClient::new(self.channel.clone())
+    }
+
+    /// What an admin must know.
+    pub(crate) fn alerts(&self) -> AlertsClient<Channel> {
+        AlertsClient::new(self.channel.clone())
     }
 
     /// What has happened.

@@ -41,7 +41,15 @@ impl Desk {
     pub fn new(alerts: Alerts, cursor: Option<u64>) -> Self {
         let (asks, queue) = mpsc::channel(QUEUE_LENGTH);
         let (look, queue) = (ArcSwap::from_pointee(alerts), Mutex::new(Some(queue)));
-        Self { look, asks, queue, ring: watch::Sender::new(()), on_battery: AtomicBool::new(false), healthy: watch::Sender::new(true), cursor }
+        Self {
+            look,
+            asks,
+            queue,
+            ring: watch::Sender::new(()),
+            on_battery: AtomicBool::new(false),
+            healthy: watch::Sender::new(true),
+            cursor,
+        }
     }
 
     /// What stands now.

@@ -1,5 +1,6 @@
 //! The commands: a folder for each noun, a file for each verb.
 
+mod alerts;
 mod audit;
 mod backup;
 mod completions;
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     /// What nodes save: jobs, run, verify, restore, prune, history, archives, watch, stop
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// What an admin must know: list, ack, silence, unsilence, test, history
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// What has happened in the fleet
     Events(events::EventsArgs),
     /// Who did what
@@ -61,6 +65,7 @@ impl Command {
             Self::Node(command) => Box::pin(command.run(invocation)).await,
             Self::Power(command) => Box::pin(command.run(invocation)).await,
             Self::Backup(command) => Box::pin(command.run(invocation)).await,
+            Self::Alerts(command) => Box::pin(command.run(invocation)).await,
             Self::Events(args) => Box::pin(events::run(args, invocation)).await,
             Self::Audit(args) => Box::pin(audit::run(args, invocation)).await,
             Self::Login(args) => Box::pin(login::run(args, invocation)).await,

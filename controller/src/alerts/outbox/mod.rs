@@ -30,9 +30,9 @@ pub async fn deliver(core: Arc<Core>) {
     loop {
         look.tick().await;
         let config = core.config.load_full();
-        let same = known.as_ref().is_some_and(|known| {
-            known.channels == config.alerts.channels && known.deadman == config.alerts.deadman
-        });
+        let same = known
+            .as_ref()
+            .is_some_and(|known| known.channels == config.alerts.channels && known.deadman == config.alerts.deadman);
         if same {
             continue;
         }

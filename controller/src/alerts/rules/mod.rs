@@ -174,6 +174,17 @@ mod tests {
         }
     }
 
+    /// The document lists each rule, and no other.
+    #[test]
+    fn every_rule_is_documented() {
+        let document = include_str!("../../../../docs/alerts.md");
+        let (_, section) = document.split_once("\n## Rules\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let listed: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(listed, RULES.iter().map(|shipped| shipped.name).collect::<Vec<_>>());
+    }
+
     #[test]
     fn values_golden() {
         use Severity::{Critical, Warning};

@@ -2,7 +2,7 @@ use rackhaven_proto::model::Verdict;
 
 use super::StatusReport;
 use crate::commands::node::{NodeReport, node_table};
-use crate::commands::{backup, power};
+use crate::commands::{alerts, backup, power};
 use crate::output::{Page, Report};
 use crate::style::Style;
 use crate::text::{Text, cut, width, wrap};
@@ -55,18 +55,19 @@ fn draw(report: &StatusReport, page: &Page, head: Vec<String>) -> String {
     };
     let power = report.power.as_ref().map_or_else(Vec::new, |power| power::section(power, page));
     let backups = report.backups.as_ref().map_or_else(Vec::new, |backups| backup::section(backups, page));
+    let alerts = alerts::section(&report.alerts, report.alerts_firing, page);
     let mut problems = problem_lines(report, page);
     if let Some(rows) = page.rows {
-        let blanks =
-            2 + usize::from(!problems.is_empty()) + usize::from(!power.is_empty()) + usize::from(!backups.is_empty());
-        let room = rows.saturating_sub(head.len() + power.len() + backups.len() + 1 + blanks);
+        let optional = [&problems, &power, &backups, &alerts];
+        let blanks = 2 + optional.iter().filter(|lines| !lines.is_empty()).count();
+        let room = rows.saturating_sub(head.len() + power.len() + backups.len() + alerts.len() + 1 + blanks);
         // Problems may take what the nodes leave, and a third of the room in any case.
         let for_problems = room.saturating_sub(nodes.len()).max(room / 3);
         shorten(&mut problems, for_problems);
         shorten(&mut nodes, room.saturating_sub(problems.len()));
     }
     let last = last_line(report, page);
-    let sections = [head, power, backups, nodes, problems, vec![last]];
+    let sections = [head, alerts, power, backups, nodes, problems, vec![last]];
     let sections: Vec<_> = sections.iter().filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")).collect();
     sections.join("\n\n") + "\n"
 }

@@ -3,6 +3,7 @@ use rackhaven_proto::model::Verdict;
 use rackhaven_proto::v1::{self, FleetStatus};
 use serde::Serialize;
 
+use crate::commands::alerts::AlertReport;
 use crate::commands::backup::BackupsReport;
 use crate::commands::node::NodeReport;
 use crate::commands::power::PowerReport;
@@ -25,6 +26,8 @@ pub(crate) struct StatusReport {
     pub(super) controller: ControllerReport,
     pub(super) power: Option<PowerReport>,
     pub(super) backups: Option<BackupsReport>,
+    pub(super) alerts: Vec<AlertReport>,
+    pub(super) alerts_firing: u32,
     pub(super) nodes: Vec<NodeReport>,
 }
 
@@ -60,6 +63,8 @@ impl StatusReport {
             },
             power: status.power.map(PowerReport::new).transpose()?,
             backups: status.backups.as_ref().map(BackupsReport::new),
+            alerts: status.alerts.iter().map(AlertReport::new).collect::<Result<_, _>>()?,
+            alerts_firing: status.firing,
             nodes: status.nodes.into_iter().map(NodeReport::new).collect::<Result<_, _>>()?,
         })
     }
