@@ -4,6 +4,7 @@
 
 mod alert_channels;
 mod alert_mail;
+mod alerts;
 mod audit;
 mod backup_agent;
 mod backup_far;

@@ -91,6 +91,8 @@ pub(crate) fn degraded() -> FleetStatus {
         server_certificate_ends_unix_ms: NOW_MS + 300 * DAY_MS as i64,
         power: None,
         backups: None,
+        alerts: Vec::new(),
+        firing: 0,
     }
 }
 

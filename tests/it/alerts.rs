@@ -1,0 +1,267 @@
+//! From what goes wrong to the message at the receiver, by the real controller.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rackhaven_proto::model::NodeState;
+use rackhaven_tests::rack::now;
+use rackhaven_tests::{Fleet, Ups, wait_for, wait_until};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A message as it came: when, and what it says.
+#[derive(Debug, Clone)]
+struct Message {
+    at: Instant,
+    body: Value,
+}
+
+/// One alert of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    key: String,
+    state: String,
+}
+
+/// A webhook's receiver, which takes or refuses.
+struct Hook {
+    url: String,
+    taken: Arc<Mutex<Vec<Message>>>,
+    refused: Arc<Mutex<usize>>,
+    takes: Arc<AtomicBool>,
+}
+
+impl Hook {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hook = Self {
+            url: format!("http://{}/hook", listener.local_addr().unwrap()),
+            taken: Arc::default(),
+            refused: Arc::default(),
+            takes: Arc::new(AtomicBool::new(true)),
+        };
+        let (taken, refused, takes) = (Arc::clone(&hook.taken), Arc::clone(&hook.refused), Arc::clone(&hook.takes));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (taken, refused, takes) = (Arc::clone(&taken), Arc::clone(&refused), Arc::clone(&takes));
+                // A sender that is killed breaks off.
+                tokio::spawn(async move { drop(serve(stream, &taken, &refused, &takes).await) });
+            }
+        });
+        hook
+    }
+
+    /// The channel, as a value of TOML.
+    fn channel(&self) -> String {
+        format!("[{{ name = \"hook\", kind = \"webhook\", url = \"{}\" }}]", self.url)
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refusals(&self) -> usize {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that was told, in order; what came twice with the same id counts once.
+    fn told(&self) -> Vec<Told> {
+        let mut seen = std::collections::BTreeSet::new();
+        let fresh = self.messages().into_iter().filter(|message| seen.insert(message.body["id"].to_string()));
+        fresh.flat_map(|message| items(&message.body)).collect()
+    }
+
+    /// Waits until an alert was told as this.
+    async fn wait_for(&self, key: &str, state: &str) -> Message {
+        let wanted = Told { key: key.to_owned(), state: state.to_owned() };
+        wait_for(&format!("{key} to be told as {state}"), async || {
+            Ok(self.messages().into_iter().find(|message| items(&message.body).contains(&wanted)))
+        })
+        .await
+        .unwrap()
+    }
+}
+
+fn items(body: &Value) -> Vec<Told> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let alerts = body["alerts"].as_array().cloned().unwrap_or_default();
+    alerts.iter().map(|alert| Told { key: text(&alert["key"]), state: text(&alert["state"]) }).collect()
+}
+
+async fn serve(
+    stream: TcpStream,
+    taken: &Mutex<Vec<Message>>,
+    refused: &Mutex<usize>,
+    takes: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        anyhow::ensure!(stream.read_line(&mut line).await? > 0, "it ended within its head");
+        if line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse()?;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    let status = if takes.load(Ordering::Relaxed) {
+        let message = Message { at: now(), body: serde_json::from_slice(&body)? };
+        taken.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        "200 OK"
+    } else {
+        *refused.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        "503 Busy"
+    };
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await?;
+    Ok(())
+}
+
+/// A node that dies is told with its advice, shown, acknowledged, and told to be over when it is back.
+#[tokio::test]
+async fn a_dead_node_is_told_and_so_is_its_return() {
+    let hook = Hook::start().await;
+    let fleet = Fleet::start_with(&[("alerts.channel", &hook.channel())]).await.unwrap();
+    let mut pi = fleet.join("pi-1").await.unwrap();
+    fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+    let died = now();
+    pi.kill().await.unwrap();
+    let message = hook.wait_for("node-down:pi-1", "firing").await;
+    let after_ms = message.at.duration_since(died).as_millis();
+    eprintln!("from a node's death to the message: {after_ms} ms; the down threshold is 2000 ms");
+    assert_eq!(message.body["alerts"][0]["severity"], "critical", "{message:?}");
+    assert_eq!(message.body["alerts"][0]["node"], "pi-1");
+
+    let ctl = fleet.ctl();
+    let listed = ctl.json("alerts list").await.unwrap();
+    assert_eq!(listed["alerts"][0]["key"], "node-down:pi-1", "{listed}");
+    assert_eq!(listed["channels"][0], "hook");
+    let status = ctl.json("status").await.unwrap();
+    assert_eq!((&status["alerts"][0]["rule"], &status["alerts_firing"]), (&"node-down".into(), &1.into()), "{status}");
+    let acked = ctl.json("alerts ack node-down:pi-1").await.unwrap();
+    assert!(acked["acknowledged"][0]["acknowledged_by"].is_string(), "{acked}");
+    let tested = ctl.json("alerts test hook").await.unwrap();
+    assert_eq!(tested["tests"][0]["ok"], true, "{tested}");
+
+    pi.start().unwrap();
+    hook.wait_for("node-down:pi-1", "resolved").await;
+    let kinds = |history: &Value| -> Vec<String> {
+        let turns = history["history"].as_array().unwrap();
+        turns.iter().map(|turn| turn["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let history = wait_for("the history to be whole", async || {
+        let history = ctl.json("alerts history node-down:pi-1").await?;
+        Ok((kinds(&history).len() == 5).then_some(history))
+    })
+    .await
+    .unwrap();
+    assert_eq!(kinds(&history), ["fired", "sent", "acknowledged", "resolved", "sent"]);
+    let acked = fleet.wait_for_audit("the acknowledgement", |record| record.action == "Alerts/Ack").await.unwrap();
+    assert_eq!(acked.target, "node-down:pi-1");
+}
+
+/// The controller is killed again and again while nodes die and come back and the receiver refuses: all is told at
+/// least once, and of each alert in order.
+#[tokio::test]
+async fn what_fires_survives_the_controllers_death() {
+    const NODES: usize = 4;
+    let hook = Hook::start().await;
+    hook.takes.store(false, Ordering::Relaxed);
+    let mut fleet = Fleet::start_with(&[("alerts.channel", &hook.channel())]).await.unwrap();
+    let mut nodes = BTreeMap::new();
+    for number in 0..NODES {
+        let name = format!("pi-{number}");
+        nodes.insert(name.clone(), fleet.join(&name).await.unwrap());
+        fleet.wait_for_state(&name, NodeState::Up).await.unwrap();
+    }
+    for node in nodes.values_mut() {
+        node.kill().await.unwrap();
+    }
+    for name in nodes.keys() {
+        fleet.wait_for_state(name, NodeState::Down).await.unwrap();
+    }
+    wait_until("the receiver to refuse", async || hook.refusals() > 0).await.unwrap();
+    fleet.kill_controller().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    for node in nodes.values_mut() {
+        node.start().unwrap();
+    }
+    for name in nodes.keys() {
+        fleet.wait_for_state(name, NodeState::Up).await.unwrap();
+    }
+    let before = hook.refusals();
+    wait_until("the receiver to refuse again", async || hook.refusals() > before).await.unwrap();
+    fleet.kill_controller().await.unwrap();
+    hook.takes.store(true, Ordering::Relaxed);
+    fleet.start_controller().await.unwrap();
+    for name in nodes.keys() {
+        hook.wait_for(&format!("node-down:{name}"), "resolved").await;
+    }
+    let told = hook.told();
+    for name in nodes.keys() {
+        let key = format!("node-down:{name}");
+        let states: Vec<_> = told.iter().filter(|told| told.key == key).map(|told| told.state.as_str()).collect();
+        assert_eq!(states, ["firing", "resolved"], "{key}: {told:?}");
+    }
+}
+
+/// Mains fails: told at once, and told to be over when it is back.
+#[tokio::test]
+async fn on_battery_is_told_at_once() {
+    let hook = Hook::start().await;
+    let mut ups = Ups::start().await.unwrap();
+    let fleet = Fleet::start_with(&[
+        ("alerts.channel", &hook.channel()),
+        ("power.ups", &format!("[{{ name = \"{}\" }}]", ups.name())),
+        ("power.poll_seconds", "1"),
+    ])
+    .await
+    .unwrap();
+    wait_for("the UPS to be read", async || {
+        let status = fleet.ctl().json("power status").await?;
+        Ok((status["supply"] == "mains").then_some(()))
+    })
+    .await
+    .unwrap();
+    ups.set(&[("ups.status", "OB DISCHRG")]).await.unwrap();
+    let failed = now();
+    let message = hook.wait_for("on-battery", "firing").await;
+    let after_ms = message.at.duration_since(failed).as_millis();
+    eprintln!("from on-battery to the message: {after_ms} ms; the UPS is polled each 1000 ms");
+    ups.set(&[("ups.status", "OL")]).await.unwrap();
+    hook.wait_for("on-battery", "resolved").await;
+}
+
+/// A node that dies and comes back again and again is told once within its repeat.
+#[tokio::test]
+async fn a_node_that_flaps_is_told_once() {
+    let hook = Hook::start().await;
+    let fleet = Fleet::start_with(&[("alerts.channel", &hook.channel())]).await.unwrap();
+    let mut pi = fleet.join("pi-1").await.unwrap();
+    const DEATHS: usize = 4;
+    for death in 1..=DEATHS {
+        fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+        pi.kill().await.unwrap();
+        fleet.wait_for_events("pi-1", "node.down", death).await.unwrap();
+        pi.start().unwrap();
+    }
+    fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+    let fired = async || -> anyhow::Result<usize> {
+        let history = fleet.ctl().json("alerts history node-down:pi-1").await?;
+        let turns = history["history"].as_array().cloned().unwrap_or_default();
+        Ok(turns.iter().filter(|turn| turn["kind"] == "resolved").count())
+    };
+    wait_for("all deaths to be over", async || Ok((fired().await? == DEATHS).then_some(()))).await.unwrap();
+    hook.wait_for("node-down:pi-1", "resolved").await;
+    // What is sent later would be behind this in the queue.
+    tokio::time::timeout(Duration::from_secs(30), fleet.ctl().json("alerts test")).await.unwrap().unwrap();
+    let states: Vec<_> = hook.told().into_iter().filter(|told| told.key != "test").map(|told| told.state).collect();
+    assert_eq!(states, ["firing", "resolved"]);
+}
