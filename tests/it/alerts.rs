@@ -184,9 +184,13 @@ async fn what_fires_survives_the_controllers_death() {
     for node in nodes.values_mut() {
         node.kill().await.unwrap();
     }
-    for name in nodes.keys() {
-        fleet.wait_for_state(name, NodeState::Down).await.unwrap();
-    }
+    // What is shown is on the disk.
+    wait_for("all to fire", async || {
+        let listed = fleet.ctl().json("alerts list").await?;
+        Ok(listed["alerts"].as_array().filter(|alerts| alerts.len() == NODES).map(drop))
+    })
+    .await
+    .unwrap();
     wait_until("the receiver to refuse", async || hook.refusals() > 0).await.unwrap();
     fleet.kill_controller().await.unwrap();
     fleet.start_controller().await.unwrap();
@@ -196,6 +200,12 @@ async fn what_fires_survives_the_controllers_death() {
     for name in nodes.keys() {
         fleet.wait_for_state(name, NodeState::Up).await.unwrap();
     }
+    wait_for("nothing to fire any more", async || {
+        let listed = fleet.ctl().json("alerts list").await?;
+        Ok(listed["alerts"].as_array().filter(|alerts| alerts.is_empty()).map(drop))
+    })
+    .await
+    .unwrap();
     let before = hook.refusals();
     wait_until("the receiver to refuse again", async || hook.refusals() > before).await.unwrap();
     fleet.kill_controller().await.unwrap();
