@@ -69,6 +69,10 @@ async fn trees_of_a_daemon_come_back_as_they_were() {
     fs::create_dir_all(module.join("sub")).unwrap();
     let daemon = Rsyncd::start(saving.top(), &module, address::fresh()).await.unwrap();
     round_trip(&saving, &module.join("sub"), &daemon.repository("sub")).await;
+    // Where it is, it can be read back as a folder.
+    saving.write_job(&format!("repository = '{}'\n", module.join("sub").display())).unwrap();
+    let verified = saving.run(&["verify"]).await.unwrap();
+    assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
 #[tokio::test]

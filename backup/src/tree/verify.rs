@@ -1,6 +1,7 @@
 //! Reads a tree back and compares it with what was written of it.
 
 use std::cmp::Ordering;
+use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use super::copy::{BUFFER_BYTES, CopyError, hash_file};
 use super::folders::Folders;
 use super::read::{ReadError, Tree};
 use crate::entry::{Entry, Kind, path_order};
-use crate::manifest::{Item, Record};
+use crate::manifest::{Item, Manifest, ManifestError, Record};
 use crate::outcome::{ProblemKind, Problems};
 use crate::progress::Progress;
 use crate::repository::Local;
@@ -56,6 +57,7 @@ pub fn verify(local: &Local, name: &str, check: &Check<'_>) -> Result<Checked, R
     check.progress.entries_expected.store(tree.manifest.footer.entries, std::sync::atomic::Ordering::Relaxed);
     let checked = Mutex::new(Checked::default());
     let root = Arc::clone(&tree.root);
+    let hashed = is_hashed(&mut tree.manifest).map_err(&wrong)?;
     let (work, takes_work) = sync_channel::<Look>(4 * check.threads.max(1));
     let takes_work = Mutex::new(takes_work);
     std::thread::scope(|scope| {
@@ -63,7 +65,7 @@ pub fn verify(local: &Local, name: &str, check: &Check<'_>) -> Result<Checked, R
             scope.spawn(|| look_at_all(&takes_work, check, &checked));
         }
         let mut folders = Folders::new(root);
-        let mut counted = Counted::default();
+        let mut counted = Counted { entries: 0, hashed };
         for item in tree.manifest.records().map_err(&wrong)? {
             if check.stop.is_requested() {
                 return Err(ReadError::Stopped);
@@ -88,10 +90,28 @@ struct Look {
     /// The number of the file whose further name it is.
     first: Option<u64>,
     read: bool,
+    /// Whether the hash of its attributes was written.
+    hashed: bool,
 }
 
-#[derive(Default)]
-struct Counted(u64);
+struct Counted {
+    entries: u64,
+    hashed: bool,
+}
+
+/// Whether the manifest has hashes. That of a tree which rsync made on another machine has none, neither of content nor of
+/// attributes.
+fn is_hashed<R: Read + Seek>(manifest: &mut Manifest<R>) -> Result<bool, ManifestError> {
+    for item in manifest.records()? {
+        if let Item::Entry(record) = item?
+            && record.entry.kind == Kind::File
+            && record.entry.hard_link.is_none()
+        {
+            return Ok(record.content.is_some());
+        }
+    }
+    Ok(false)
+}
 
 fn send(
     folders: &mut Folders,
@@ -109,11 +129,11 @@ fn send(
     let found = first.transpose().and_then(|first| Ok((first, folders.parent(path)?.0)));
     match found {
         Ok((first, folder)) => {
-            counted.0 += 1;
-            let chosen = chosen(check.seed.wrapping_add(counted.0), check.percent);
+            counted.entries += 1;
+            let chosen = chosen(check.seed.wrapping_add(counted.entries), check.percent);
             let read = chosen && record.content.is_some();
             // Whoever takes it lives as long as this.
-            let _ = work.send(Look { folder, record, first, read });
+            let _ = work.send(Look { folder, record, first, read, hashed: counted.hashed });
         }
         Err(error) => damaged(check, checked, path, &format!("it is missing: {error}")),
     }
@@ -171,7 +191,7 @@ fn look_at(look: &Look, buffer: &mut [u8], check: &Check<'_>) -> Result<(), Stri
         .map_err(|error| format!("opening: {error}"))?;
     let attributes = Attributes::read(&opened, hold).map_err(|error| format!("reading its attributes: {error}"))?;
     // Further names have the first one's.
-    if look.first.is_none() && attributes.hash() != record.attributes {
+    if look.hashed && look.first.is_none() && attributes.hash() != record.attributes {
         return Err("its attributes are not what was written".to_owned());
     }
     if let Some(expected) = record.content.filter(|_| look.read) {

@@ -51,6 +51,7 @@ fn whatever_happened_to_a_tree_is_found() {
     let (checked, told) = check(&setting, &tree, 100);
     assert_eq!((checked, told.len()), (Checked { entries: 58, files_read: 52, damaged: 0 }, 0));
     let at = |name: &str| setting.in_tree(&tree, name);
+    let folders = ["", "a", "a/b"].map(|name| (at(name), fs::metadata(at(name)).unwrap().modified().unwrap()));
     let flipped = File::options().write(true).open(at("a/b/7")).unwrap();
     let time = flipped.metadata().unwrap().modified().unwrap();
     flipped.write_at(b"C", 0).unwrap();
@@ -62,6 +63,9 @@ fn whatever_happened_to_a_tree_is_found() {
     File::open(at("z")).unwrap().set_modified(fs::metadata(at("a/text")).unwrap().modified().unwrap()).unwrap();
     fs::remove_file(at("link")).unwrap();
     symlink("elsewhere", at("link")).unwrap();
+    for (folder, time) in folders {
+        File::open(folder).unwrap().set_modified(time).unwrap();
+    }
     let (checked, told) = check(&setting, &tree, 100);
     let expected = [
         "7 its content is not what was written",
