@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rackhaven_tests::process::{command, run_to_end};
@@ -152,27 +153,23 @@ async fn a_file_that_does_not_hold_still_is_told_and_harms_no_other() {
         for name in ["before", "changing", "last"] {
             fs::write(saving.source().join(name), noise(9_000_000, 1)).unwrap();
         }
-        let over = AtomicBool::new(false);
+        let over = Arc::new(AtomicBool::new(false));
         let changing = File::options().write(true).open(saving.source().join("changing")).unwrap();
-        let (engine_run, ()) = tokio::join!(
-            async {
-                let ended = saving.run(&["run"]).await;
-                over.store(true, Ordering::Relaxed);
-                ended.unwrap()
-            },
-            async {
-                for turn in 0_u64.. {
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // It grows and shrinks in turns.
-                    changing.set_len(9_000_000 - (turn % 2) * 6_000_000).unwrap();
-                    changing.write_at(&turn.to_le_bytes(), 0).unwrap();
-                    tokio::task::yield_now().await;
-                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let seen = Arc::clone(&over);
+        // It grows and shrinks in turns, many times while it is read once.
+        let writer = std::thread::spawn(move || {
+            for turn in 0_u64.. {
+                if seen.load(Ordering::Relaxed) {
+                    break;
                 }
+                changing.set_len(9_000_000 - (turn % 2) * 6_000_000).unwrap();
+                changing.write_at(&turn.to_le_bytes(), 0).unwrap();
             }
-        );
+        });
+        let ended = saving.run(&["run"]).await;
+        over.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        let engine_run = ended.unwrap();
         let result: Value = serde_json::from_str(&engine_run.out).unwrap();
         assert_eq!((engine_run.code, &result["outcome"]), (Some(3), &"warn".into()), "{engine}: {engine_run:?}");
         let told = saving.source().join("changing").display().to_string();
