@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod backup;
+mod causes;
 pub mod cli;
 pub mod command;
 pub mod config;

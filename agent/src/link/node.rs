@@ -8,6 +8,7 @@ use rackhaven_proto::v1;
 use tokio::sync::mpsc;
 
 use crate::backup::{FromBackups, ToBackups};
+use crate::causes::with_causes;
 use crate::command::{Decision, after_restart, decide};
 use crate::host::{Clock, PowerSwitch, Probe};
 use crate::shutdown::{FromShutdown, ToShutdown};
@@ -186,7 +187,7 @@ impl Node {
             };
             let outcome = match switched {
                 Ok(()) => CommandOutcome::Succeeded,
-                Err(error) => CommandOutcome::Failed(chain(&error)),
+                Err(error) => CommandOutcome::Failed(bounded(&error)),
             };
             // The receiver lives as long as the node.
             let _ = performing.send((id, outcome)).await;
@@ -235,12 +236,6 @@ impl Node {
 }
 
 /// An error with its sources, bounded to what a command's outcome may hold.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(250).collect()
+fn bounded(error: &dyn std::error::Error) -> String {
+    with_causes(error).chars().map(|c| if c.is_control() { ' ' } else { c }).take(250).collect()
 }

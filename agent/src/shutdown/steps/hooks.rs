@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rackhaven_proto::model::StepOutcome;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Ended, chain};
+use super::Ended;
+use crate::causes::with_causes;
 use crate::config::ShutdownConfig;
 use crate::host::linux::child::{self, Job, Place};
 use crate::shutdown::event::StepJob;
@@ -71,7 +72,7 @@ pub(super) async fn run(job: &StepJob, config: &ShutdownConfig, place: Place, ga
                 said.iter().skip(surplus).for_each(|line| tracing::info!(hook = name, "{line}"));
                 String::new()
             }
-            Err(error) => chain(&error),
+            Err(error) => with_causes(&error),
         };
         if !failure.is_empty() {
             tracing::warn!(hook = name, "{failure}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rackhaven_proto::model::StepOutcome;
 
-use super::{Ended, chain};
+use super::Ended;
+use crate::causes::with_causes;
 use crate::config::K3sConfig;
 use crate::host::ChildError;
 use crate::host::linux::child::{self, Job, Place};
@@ -36,7 +37,7 @@ impl<'a> K3s<'a> {
         match self.try_stop(limit).await {
             Ok(true) => (StepOutcome::Done, String::new()),
             Ok(false) => (StepOutcome::Skipped, "K3s does not run here".to_owned()),
-            Err(error) => (StepOutcome::Failed, chain(&error)),
+            Err(error) => (StepOutcome::Failed, with_causes(&error)),
         }
     }
 
@@ -58,7 +59,7 @@ impl<'a> K3s<'a> {
             self.reload().await?;
         }
         if stop {
-            self.try_stop(STOP).await.map_err(|error| chain(&error))?;
+            self.try_stop(STOP).await.map_err(|error| with_causes(&error))?;
         }
         Ok(())
     }
@@ -88,7 +89,7 @@ impl<'a> K3s<'a> {
                 units => run(&systemctl(&["start", "--no-block"], units), ANSWER).await,
             },
         };
-        started.map_err(|error| chain(&error))
+        started.map_err(|error| with_causes(&error))
     }
 
     /// Stops it; whether it ran.
@@ -112,7 +113,7 @@ impl<'a> K3s<'a> {
     }
 
     async fn reload(&self) -> Result<(), String> {
-        run(&systemctl(&["daemon-reload"], &[]), ANSWER).await.map_err(|error| chain(&error))
+        run(&systemctl(&["daemon-reload"], &[]), ANSWER).await.map_err(|error| with_causes(&error))
     }
 
     /// Those that are installed.

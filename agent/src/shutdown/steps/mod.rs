@@ -55,14 +55,3 @@ pub(super) async fn perform(job: StepJob, setup: Arc<Setup>, gate: HookGate) -> 
         StepKind::Drain => (StepOutcome::Skipped, String::new()),
     }
 }
-
-/// An error with its sources.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
-}

@@ -6,7 +6,8 @@ use std::time::Duration;
 use nix::mount::{MntFlags, umount2};
 use rackhaven_proto::model::StepOutcome;
 
-use super::{Ended, blocking, chain};
+use super::{Ended, blocking};
+use crate::causes::with_causes;
 use crate::host::linux::child::{self, Job, Place};
 use crate::host::linux::parse::mounts;
 
@@ -41,7 +42,7 @@ async fn by_unit(types: &[String], limit: Duration) -> Result<String, String> {
     let mut argv = vec![program.display().to_string(), "unmount-network".to_owned(), "--".to_owned()];
     argv.extend_from_slice(types);
     let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Unit };
-    child::run(job, limit).await.map(|said| said.join("; ")).map_err(|error| chain(&error))
+    child::run(job, limit).await.map(|said| said.join("; ")).map_err(|error| with_causes(&error))
 }
 
 /// Unmounts the file systems of these types that are seen from here: by force, and without waiting for a server that is
