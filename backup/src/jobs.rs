@@ -8,8 +8,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rackhaven_proto::daemon::read_toml;
 use rackhaven_proto::model::JobName;
-use rackhaven_proto::model::backup::{Civil, Job, OnBattery, RawJob, Schedule};
-use serde::{Deserialize, Serialize};
+use rackhaven_proto::model::backup::{Civil, Job, JobLine, RawJob, Schedule};
+use serde::Deserialize;
 
 /// When a job was last begun by its schedule, milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -18,42 +18,6 @@ pub struct Last {
     pub save: Option<i64>,
     /// To verify.
     pub verify: Option<i64>,
-}
-
-/// One job, as the agent is told of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct JobLine {
-    /// Its name: that of its file.
-    pub name: JobName,
-    /// Its file.
-    pub file: PathBuf,
-    /// It came from the controller: it is in another than the first of the folders.
-    pub given: bool,
-    /// tar, rsync; empty if it cannot be read.
-    pub engine: String,
-    /// What is saved.
-    pub sources: Vec<String>,
-    /// Where to.
-    pub repository: String,
-    /// As it was written; empty if it has none.
-    pub schedule: String,
-    /// When it is to be saved next, milliseconds since 1970-01-01 UTC; a moment that has passed was missed, and is made
-    /// up for.
-    pub next_unix_ms: Option<i64>,
-    /// When it is to be verified next.
-    pub verify_next_unix_ms: Option<i64>,
-    /// How much is read then, percent.
-    pub verify_percent: u8,
-    /// It begins up to so much later.
-    pub random_delay_seconds: u32,
-    /// What becomes of it on battery.
-    pub on_battery: OnBattery,
-    /// The niceness of its runs.
-    pub nice: u8,
-    /// What they may take of memory.
-    pub memory_mib: u32,
-    /// Why it cannot be used; empty if it can.
-    pub problem: String,
 }
 
 /// The jobs in these folders, by name. Of several of one name that of the first folder counts. A folder that is not there
@@ -92,23 +56,7 @@ fn line(name: JobName, file: &Path, given: bool, last: Last, now_unix_ms: i64, z
     let job = match read_toml::<RawJob, Job>(&file, false) {
         Ok(job) => job,
         Err(error) => {
-            return JobLine {
-                name,
-                file,
-                given,
-                engine: String::new(),
-                sources: Vec::new(),
-                repository: String::new(),
-                schedule: String::new(),
-                next_unix_ms: None,
-                verify_next_unix_ms: None,
-                verify_percent: 1,
-                random_delay_seconds: 0,
-                on_battery: OnBattery::Wait,
-                nice: 0,
-                memory_mib: 0,
-                problem: error.to_string(),
-            };
+            return JobLine::unusable(name, file, given, error.to_string());
         }
     };
     let next = |schedule: &Option<Schedule>, last: Option<i64>| {

@@ -1,6 +1,7 @@
 //! The backup engine: saves a node's files and gives them back. One process makes one run.
 
 pub mod app;
+mod chance;
 pub mod child;
 pub mod cli;
 pub mod clock;

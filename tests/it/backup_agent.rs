@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rackhaven_tests::{Agent, Fleet, Program, wait_for, wait_until};
+use rackhaven_tests::{Agent, Ctl, Fleet, Program, wait_for, wait_until};
 
 /// A node with an engine, a folder to be saved, and a repository.
 struct Node {
@@ -52,6 +52,13 @@ impl Node {
         let entries = fs::read_dir(self.pi.state().join("backup-runs")).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "report")).collect()
     }
+}
+
+/// Waits until the controller knows a job.
+async fn known(ctl: &Ctl, job: &str) {
+    let quoted = format!("\"{job}\"");
+    let told = async || ctl.json("backup jobs").await.is_ok_and(|jobs| jobs.to_string().contains(&quoted));
+    wait_until("the job to be known", told).await.unwrap();
 }
 
 fn saved(snapshot: &Path, source: &Path) -> PathBuf {
@@ -130,11 +137,7 @@ async fn what_a_dry_run_would_do_reaches_the_one_who_asked() {
     node.job("source", "");
     node.pi.start().unwrap();
     let ctl = node.fleet.ctl();
-    wait_until("the job to be known", async || {
-        ctl.json("backup jobs").await.is_ok_and(|jobs| jobs.to_string().contains("\"source\""))
-    })
-    .await
-    .unwrap();
+    known(&ctl, "source").await;
     for _ in 0..2 {
         ctl.ok("backup run source --node pi-1 --follow").await.unwrap();
     }
@@ -156,11 +159,7 @@ async fn what_does_not_verify_is_told_until_a_verification_by_schedule_finds_it_
     node.job("source", "");
     node.pi.start().unwrap();
     let ctl = node.fleet.ctl();
-    wait_until("the job to be known", async || {
-        ctl.json("backup jobs").await.is_ok_and(|jobs| jobs.to_string().contains("\"source\""))
-    })
-    .await
-    .unwrap();
+    known(&ctl, "source").await;
     ctl.ok("backup run source --node pi-1 --follow").await.unwrap();
     let file = saved(&node.snapshots("source")[0], &node.fleet.folder().join("source/file"));
     let time = fs::metadata(&file).unwrap().modified().unwrap();

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rackhaven_pki::clock::TrustClock;
 use rackhaven_proto::convert::backup::MAX_BACKUP_JOBS;
-use rackhaven_proto::model::backup::{BackupOrder, BackupOutcome, BackupRunId};
+use rackhaven_proto::model::backup::{BackupOrder, BackupOutcome, BackupRunId, JobLine};
 use rackhaven_proto::model::{JobName, Severity};
 use rackhaven_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::core::{Action, Core, Event, How, Now, Record, Run};
-use super::engine::{JobLine, Paths};
+use super::engine::{Paths, timed, told};
 use super::report::{Ended, progress, report};
 use super::{given, missing, reports};
 use crate::host::Clock;
@@ -216,7 +216,7 @@ impl Backups {
             Ok(lines) => {
                 self.problem.clear();
                 self.take_jobs(lines);
-                let timed = self.jobs.iter().map(|(name, line)| (name.clone(), line.timed())).collect();
+                let timed = self.jobs.iter().map(|(name, line)| (name.clone(), timed(line))).collect();
                 let chance = rackhaven_pki::random().map_or(500_000, |bytes| u32::from_le_bytes(bytes) % 1_000_001);
                 self.step(Event::Jobs(timed, chance)).await;
                 self.tell_jobs();
@@ -318,7 +318,7 @@ impl Backups {
     }
 
     fn tell_jobs(&self) {
-        let jobs = self.jobs.values().map(JobLine::told).collect();
+        let jobs = self.jobs.values().map(told).collect();
         let given_revision = given::revision(&self.paths.given);
         self.tell(v1::agent_message::Body::BackupJobs(v1::BackupJobs { jobs, given_revision }));
     }

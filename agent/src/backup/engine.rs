@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rackhaven_proto::model::backup::{BackupAction, BackupRunId, OnBattery};
+use rackhaven_proto::model::backup::{BackupAction, BackupRunId, JobLine, OnBattery};
 use rackhaven_proto::model::{JobName, NodeName};
 use rackhaven_proto::v1;
-use serde::Deserialize;
 
 use super::core::{Last, Run, Timed};
 use super::report::{plain, read_bounded};
+use crate::causes::with_causes;
 use crate::host::linux::Place;
 use crate::host::linux::child::{self, Job};
 
@@ -45,69 +45,32 @@ pub struct Paths {
     pub node: NodeName,
 }
 
-/// One job, as the engine tells of it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct JobLine {
-    /// Its name.
-    pub name: JobName,
-    /// Its file.
-    pub file: PathBuf,
-    /// It came from the controller.
-    pub given: bool,
-    /// tar, rsync; empty if it cannot be read.
-    pub engine: String,
-    /// What is saved.
-    pub sources: Vec<String>,
-    /// Where to.
-    pub repository: String,
-    /// As it was written.
-    pub schedule: String,
-    /// When it is to be saved next.
-    pub next_unix_ms: Option<i64>,
-    /// When it is to be verified next.
-    pub verify_next_unix_ms: Option<i64>,
-    /// How much is read then.
-    pub verify_percent: u8,
-    /// It begins up to so much later.
-    pub random_delay_seconds: u32,
-    /// What becomes of it on battery.
-    pub on_battery: OnBattery,
-    /// The niceness of its runs.
-    pub nice: u8,
-    /// What they may take of memory.
-    pub memory_mib: u32,
-    /// Why it cannot be used; empty if it can.
-    pub problem: String,
+/// What the decisions need of a job.
+pub(super) fn timed(job: &JobLine) -> Timed {
+    Timed {
+        save_unix_ms: job.next_unix_ms,
+        verify_unix_ms: job.verify_next_unix_ms,
+        verify_percent: job.verify_percent.clamp(1, 100),
+        random_delay_ms: i64::from(job.random_delay_seconds) * 1000,
+        waits_on_battery: job.on_battery == OnBattery::Wait,
+        problem: job.problem.clone(),
+    }
 }
 
-impl JobLine {
-    /// What the decisions need of it.
-    pub fn timed(&self) -> Timed {
-        Timed {
-            save_unix_ms: self.next_unix_ms,
-            verify_unix_ms: self.verify_next_unix_ms,
-            verify_percent: self.verify_percent.clamp(1, 100),
-            random_delay_ms: i64::from(self.random_delay_seconds) * 1000,
-            waits_on_battery: self.on_battery == OnBattery::Wait,
-            problem: self.problem.clone(),
-        }
-    }
-
-    /// What the controller is told of it: so much that all jobs of a node go into one message.
-    pub fn told(&self) -> v1::BackupJob {
-        let told = self.sources.iter().take(MAX_SOURCES).map(|source| plain(source, MAX_SOURCE_BYTES));
-        let more = self.sources.len().saturating_sub(MAX_SOURCES);
-        let sources = told.chain((more > 0).then(|| format!("and {more} more"))).collect();
-        v1::BackupJob {
-            name: self.name.to_string(),
-            engine: plain(&self.engine, MAX_BYTES),
-            sources,
-            repository: plain(&self.repository, MAX_BYTES),
-            schedule: plain(&self.schedule, MAX_BYTES),
-            next_unix_ms: self.next_unix_ms,
-            given: self.given,
-            problem: plain(&self.problem, MAX_BYTES),
-        }
+/// What the controller is told of a job: so much that all jobs of a node go into one message.
+pub(super) fn told(job: &JobLine) -> v1::BackupJob {
+    let told = job.sources.iter().take(MAX_SOURCES).map(|source| plain(source, MAX_SOURCE_BYTES));
+    let more = job.sources.len().saturating_sub(MAX_SOURCES);
+    let sources = told.chain((more > 0).then(|| format!("and {more} more"))).collect();
+    v1::BackupJob {
+        name: job.name.to_string(),
+        engine: plain(&job.engine, MAX_BYTES),
+        sources,
+        repository: plain(&job.repository, MAX_BYTES),
+        schedule: plain(&job.schedule, MAX_BYTES),
+        next_unix_ms: job.next_unix_ms,
+        given: job.given,
+        problem: plain(&job.problem, MAX_BYTES),
     }
 }
 
@@ -126,7 +89,7 @@ impl Paths {
             argv.extend(["--dir".to_owned(), text(dir)]);
         }
         let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
-        child::run(job, ANSWER).await.map_err(|error| chain(&error))?;
+        child::run(job, ANSWER).await.map_err(|error| with_causes(&error))?;
         let bytes = read_bounded(&told)?;
         serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", told.display()))
     }
@@ -155,7 +118,7 @@ impl Paths {
         // systemd expands variables in what it runs (systemd.service(5), "Command lines").
         argv.extend(self.run_words(run, job).into_iter().map(|word| word.replace('$', "$$")));
         let job = Job { argv: &argv, environment: &[], stands: true, place: Place::Here };
-        child::run(job, ANSWER).await.map(drop).map_err(|error| chain(&error))
+        child::run(job, ANSWER).await.map(drop).map_err(|error| with_causes(&error))
     }
 
     /// Runs it as a child. Dropped, it is asked to end.
@@ -168,7 +131,7 @@ impl Paths {
         match child::run(job, LONGEST).await {
             // What went wrong in it, its result tells.
             Ok(_) | Err(crate::host::ChildError::Failed { .. }) => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(with_causes(&error)),
         }
     }
 
@@ -254,15 +217,5 @@ fn text(path: &Path) -> String {
 async fn systemctl(words: &[&str]) -> Result<Vec<String>, String> {
     let argv: Vec<String> = std::iter::once(&"systemctl").chain(words).map(|word| (*word).to_owned()).collect();
     let job = Job { argv: &argv, environment: &[], stands: true, place: Place::Here };
-    child::run(job, ANSWER).await.map_err(|error| chain(&error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
+    child::run(job, ANSWER).await.map_err(|error| with_causes(&error))
 }

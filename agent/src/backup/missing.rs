@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rackhaven_proto::model::JobName;
-use rackhaven_proto::model::backup::OnBattery;
+use rackhaven_proto::model::backup::JobLine;
 
-use super::engine::{JobLine, Paths};
+use super::engine::Paths;
 
 /// The jobs by their files' names alone: each is known, and says what to do. The agent reads none of them.
 /// The log says it too, loudly as soon as there is a job; `before` is how many there were when it was last looked, if the
@@ -17,7 +17,11 @@ pub(super) fn jobs(paths: &Paths, before: Option<usize>) -> Vec<JobLine> {
     let mut jobs = BTreeMap::new();
     // The admin's own win over those given.
     for (folder, given) in [(&paths.given, true), (&paths.local, false)] {
-        jobs.extend(names(folder).into_iter().map(|name| (name.clone(), line(name, folder, given, &problem))));
+        let unusable = |name: JobName| {
+            let file = folder.join(format!("{name}.toml"));
+            (name.clone(), JobLine::unusable(name, file, given, problem.clone()))
+        };
+        jobs.extend(names(folder).into_iter().map(unusable));
     }
     match (before, jobs.len()) {
         (None, 0) => tracing::info!(%program, "no backups: there is no engine; rackhaven-backup brings it"),
@@ -32,24 +36,4 @@ pub(super) fn jobs(paths: &Paths, before: Option<usize>) -> Vec<JobLine> {
 fn names(folder: &Path) -> Vec<JobName> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".toml")?.parse().ok()).collect()
-}
-
-fn line(name: JobName, folder: &Path, given: bool, problem: &str) -> JobLine {
-    JobLine {
-        file: folder.join(format!("{name}.toml")),
-        name,
-        given,
-        engine: String::new(),
-        sources: Vec::new(),
-        repository: String::new(),
-        schedule: String::new(),
-        next_unix_ms: None,
-        verify_next_unix_ms: None,
-        verify_percent: 1,
-        random_delay_seconds: 0,
-        on_battery: OnBattery::Wait,
-        nice: 0,
-        memory_mib: 0,
-        problem: problem.to_owned(),
-    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Done, Opened, Run, tar};
 use crate::clock::unix_ms;
-use crate::outcome::{ArchiveKind, Outcome, listed, shown};
+use crate::outcome::{ArchiveKind, Outcome, listed};
 use crate::repository::{Archive, Record, Store, Verified};
 use crate::tree;
 
@@ -103,8 +103,7 @@ pub(super) fn restore(run: &Run, wanted: &Wanted<'_>, in_place: bool) -> anyhow:
     let mut would = run.would();
     let mut tell = |record: &crate::manifest::Record| {
         if wanted.dry_run {
-            let path = shown(&record.entry.path);
-            would.tell(&path, &format!("write {}", wanted.to.join(path.trim_start_matches('/')).display()));
+            would.give_back(record, wanted.to);
         }
     };
     let restored = match &opened {

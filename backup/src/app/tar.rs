@@ -11,8 +11,9 @@ use anyhow::{Context as _, bail};
 use super::back;
 use super::save::{Saved, Wanted};
 use super::{Done, Run};
+use crate::chance;
 use crate::manifest::{ArchiveId, ChainLink, Header, ManifestError};
-use crate::outcome::{ArchiveKind, Outcome, shown};
+use crate::outcome::{ArchiveKind, Outcome};
 use crate::pace::Pace;
 use crate::repository::archive::fresh_name;
 use crate::repository::{Archive, Form, Record, Store, Upload};
@@ -36,7 +37,7 @@ pub(super) fn save(run: &Run, store: &dyn Store, wanted: &Wanted<'_>) -> anyhow:
     let form = Form::Tar { increment: base.is_some(), encrypted: !run.job.encrypt_to.is_empty() };
     let taken: Vec<String> = archives.iter().map(|archive| archive.name.clone()).collect();
     let name = fresh_name(run.started_unix_ms, form, &taken);
-    chain.push(ChainLink { id: fresh_id()?, name: name.clone() });
+    chain.push(ChainLink { id: ArchiveId(chance::bits().context("drawing an id")?), name: name.clone() });
     let header = Header {
         job: run.name.to_string(),
         node: run.node.to_string(),
@@ -142,12 +143,6 @@ fn refuse_without_room(store: &dyn Store, archives: &[Archive], kind: ArchiveKin
     }
 }
 
-fn fresh_id() -> anyhow::Result<ArchiveId> {
-    let mut id = [0; 16];
-    let got = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty()).context("drawing an id")?;
-    if got == id.len() { Ok(ArchiveId(id)) } else { bail!("drawing an id: too little chance") }
-}
-
 /// What somebody needs who has the archives but not this program.
 fn help(header: &Header) -> String {
     let mut text = String::from("To restore without rackhaven-backup, as root, in the target's folder:\n");
@@ -219,8 +214,7 @@ pub(super) fn restore(
     let mut would = run.would();
     let mut tell = |record: &crate::manifest::Record| {
         if wanted.dry_run {
-            let path = shown(&record.entry.path);
-            would.tell(&path, &format!("write {}", wanted.to.join(path.trim_start_matches('/')).display()));
+            would.give_back(record, wanted.to);
         }
     };
     let restored = give_back(&shelf, name, &how, &mut tell)?;

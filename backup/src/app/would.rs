@@ -1,4 +1,8 @@
 use std::io::Write;
+use std::path::Path;
+
+use crate::manifest::Record;
+use crate::outcome::shown;
 
 /// Most lines that a result keeps, and how much of them, bytes.
 const MAX_LINES: usize = 1000;
@@ -27,6 +31,12 @@ impl Would {
             self.bytes += would.len();
             self.kept.push(would.to_owned());
         }
+    }
+
+    /// A thing that would be given back below `to`.
+    pub(crate) fn give_back(&mut self, record: &Record, to: &Path) {
+        let path = shown(&record.entry.path);
+        self.tell(&path, &format!("write {}", to.join(path.trim_start_matches('/')).display()));
     }
 
     /// The beginning of it.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::RepositoryError;
+use crate::chance;
 
 /// Where a job keeps by what it knows its repository, in its folder of the node's state.
 const KNOWN: &str = "repository.json";
@@ -27,9 +28,7 @@ pub(super) struct Marker {
 impl Marker {
     /// A new one.
     pub(super) fn new(unix_ms: i64) -> Result<Self, RepositoryError> {
-        let mut bytes = [0_u8; 16];
-        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| RepositoryError::io("drawing an id for the repository", error))?;
+        let bytes = chance::bits().map_err(|error| RepositoryError::io("drawing an id for the repository", error))?;
         let id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { format: 1, id, created_unix_ms: unix_ms })
     }

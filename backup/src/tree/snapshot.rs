@@ -11,12 +11,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::assemble::Assembler;
 use super::earlier::Earlier;
 use super::journal::Journal;
 use super::pipeline::{Shared, fill};
+use crate::chance;
 use crate::clock::steady;
 use crate::manifest::{ArchiveId, ChainLink, Footer, Header, Writer};
 use crate::outcome::{ArchiveKind, Outcome, Problems};
@@ -51,6 +51,22 @@ pub struct Snapshot<'a> {
     pub full: bool,
     /// How many threads copy.
     pub threads: usize,
+}
+
+impl Snapshot<'_> {
+    /// What the tree of this name says of itself.
+    pub(super) fn header(&self, name: &str) -> io::Result<(ArchiveId, Header)> {
+        let id = ArchiveId(chance::bits()?);
+        let header = Header {
+            job: self.job.to_owned(),
+            node: self.node.to_owned(),
+            kind: ArchiveKind::Snapshot,
+            started_unix_ms: self.started_unix_ms,
+            sources: self.selection.sources.iter().map(|source| source.display().to_string()).collect(),
+            chain: vec![ChainLink { id, name: name.to_owned() }],
+        };
+        Ok((id, header))
+    }
 }
 
 /// What one run made.
@@ -233,16 +249,7 @@ fn begin<'a>(
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = openat(local.dir(), manifest.as_str(), flags, Mode::RUSR | Mode::WUSR)
         .map_err(|error| writing(&manifest, error))?;
-    let mut id = ArchiveId([0; 16]);
-    getrandom(&mut id.0, GetRandomFlags::empty()).map_err(|error| TreeError::Manifest(error.into()))?;
-    let header = Header {
-        job: snapshot.job.to_owned(),
-        node: snapshot.node.to_owned(),
-        kind: ArchiveKind::Snapshot,
-        started_unix_ms: snapshot.started_unix_ms,
-        sources: snapshot.selection.sources.iter().map(|source| source.display().to_string()).collect(),
-        chain: vec![ChainLink { id, name: name.to_owned() }],
-    };
+    let (id, header) = snapshot.header(name).map_err(TreeError::Manifest)?;
     let journal = Journal::new(File::from(file), steady());
     let writer = Writer::new(journal, &header).map_err(TreeError::Manifest)?;
     Ok((Arc::clone(&root), Assembler::new(root, writer, problems), id))

@@ -4,12 +4,10 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use super::selection::{MAX_RULES, write_rules};
 use crate::entry::{Kind, path_order};
-use crate::manifest::{ArchiveId, ChainLink, Footer, Header, Item, Manifest, Place, Record, Writer};
-use crate::outcome::{ArchiveKind, Problems};
+use crate::manifest::{Footer, Item, Manifest, Place, Record, Writer};
+use crate::outcome::Problems;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::tree::snapshot::{Snapshot, TreeError};
@@ -70,16 +68,7 @@ pub(super) fn list(
     let mut paths = BufWriter::new(File::create(&spool.paths).map_err(spooled)?);
     let mut sly = BufWriter::new(File::create(&spool.sly).map_err(spooled)?);
     let manifest = BufWriter::new(File::create(&spool.manifest).map_err(spooled)?);
-    let mut id = ArchiveId([0; 16]);
-    getrandom(&mut id.0, GetRandomFlags::empty()).map_err(|error| TreeError::Manifest(error.into()))?;
-    let header = Header {
-        job: snapshot.job.to_owned(),
-        node: snapshot.node.to_owned(),
-        kind: ArchiveKind::Snapshot,
-        started_unix_ms: snapshot.started_unix_ms,
-        sources: snapshot.selection.sources.iter().map(|source| source.display().to_string()).collect(),
-        chain: vec![ChainLink { id, name: name.to_owned() }],
-    };
+    let (id, header) = snapshot.header(name).map_err(TreeError::Manifest)?;
     let mut writer = Writer::new(manifest, &header).map_err(TreeError::Manifest)?;
     let mut walk = Walk::new(snapshot.rules, problems).noting_left_out(MAX_RULES);
     for visit in walk.by_ref() {
