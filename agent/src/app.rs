@@ -14,10 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::backup::{self, Backups, StoppedByShutdown};
 use crate::config::{Config, RawConfig};
 use crate::host::inhibit::{Inhibitor, Told};
-use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Place, Roots};
+use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Place, Roots, StorageWatch};
 use crate::host::units::UnitsWatch;
-use crate::host::{Clock, PowerSwitch, Probe};
+use crate::host::{AskedBeside, Clock, PowerSwitch, Probe};
 use crate::link::{Link, Node, Parts, Request};
+use crate::logs::Logs;
 use crate::service;
 use crate::shutdown::{Ends, Event, RunningBackups, Setup, Shutdown, ToShutdown};
 use crate::state::{Began, Journal, Spool, StateFolder, begin_run, end_run};
@@ -26,6 +27,8 @@ use crate::waiting::{Joined, until_joined};
 
 /// How often systemd is asked for failed units.
 const UNITS_EVERY: Duration = Duration::from_secs(60);
+/// How often disks are asked how they are: wear shows in weeks, and each asking runs a program.
+const STORAGE_EVERY: Duration = Duration::from_secs(3600);
 /// How long a stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -116,7 +119,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     );
     complaints.extend(damaged.into_iter().chain(damaged_journal).chain(damaged_shutdown).chain(damaged_backups));
     let (requests, asked) = mpsc::channel(4);
-    let (told_units, units) = mpsc::channel(1);
+    let (tell_beside, asked_beside) = mpsc::channel(1);
     let parts = Parts {
         clock: Arc::clone(&clock),
         probe: Box::new(probe),
@@ -127,7 +130,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         last_run,
         first_run,
         requests: asked,
-        units,
+        asked_beside,
+        logs: Logs::new(config.programs.journalctl.clone()),
         shutdown: told.clone(),
         shutdown_tells: tells,
         backups: of_backups.told.clone(),
@@ -145,7 +149,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         node.note("state.damaged", Severity::Critical, &complaint);
     }
     let mut link = Link::new(folder.clone(), credentials, trust);
-    tokio::spawn(watch_units(told_units));
+    tokio::spawn(watch_units(tell_beside.clone()));
+    tokio::spawn(watch_storage(config.programs.smartctl.clone(), tell_beside));
     tokio::spawn(shutdown.run());
     tokio::spawn(backups.run());
     tokio::spawn(watch_machine(told.clone(), let_go));
@@ -173,16 +178,32 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn watch_units(told: mpsc::Sender<Option<rackhaven_proto::v1::Units>>) {
+async fn watch_units(told: mpsc::Sender<AskedBeside>) {
     let mut watch = UnitsWatch::default();
-    let mut rounds = tokio::time::interval(UNITS_EVERY);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = rounds(UNITS_EVERY);
     loop {
         rounds.tick().await;
-        if told.send(watch.failed().await).await.is_err() {
+        if told.send(AskedBeside::Units(watch.look().await)).await.is_err() {
             return;
         }
     }
+}
+
+async fn watch_storage(smartctl: String, told: mpsc::Sender<AskedBeside>) {
+    let mut watch = StorageWatch::new(Roots::default(), &smartctl, Place::beyond_sandbox());
+    let mut rounds = rounds(STORAGE_EVERY);
+    loop {
+        rounds.tick().await;
+        if told.send(AskedBeside::Storage(watch.look().await)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn rounds(every: Duration) -> tokio::time::Interval {
+    let mut rounds = tokio::time::interval(every);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    rounds
 }
 
 /// Passes on what logind tells of this machine.

@@ -18,6 +18,8 @@ pub struct Config {
     pub k3s: K3sConfig,
     /// What makes backups, and where it finds its jobs.
     pub backup: BackupConfig,
+    /// The programs that are asked about this machine.
+    pub programs: ProgramsConfig,
     /// The log.
     pub log: LogSettings,
 }
@@ -68,6 +70,15 @@ pub struct BackupConfig {
     pub status_dir: PathBuf,
 }
 
+/// The `[programs]` table: names that are looked up as a shell would, or paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramsConfig {
+    /// Reads the journal.
+    pub journalctl: String,
+    /// Asks disks how they are.
+    pub smartctl: String,
+}
+
 /// The file's form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +92,8 @@ pub struct RawConfig {
     #[serde(default)]
     backup: RawBackup,
     #[serde(default)]
+    programs: RawPrograms,
+    #[serde(default)]
     log: LogSettings,
 }
 
@@ -90,6 +103,13 @@ struct RawBackup {
     engine: Option<PathBuf>,
     jobs_dir: Option<PathBuf>,
     status_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPrograms {
+    journalctl: Option<String>,
+    smartctl: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,6 +221,11 @@ impl TryFrom<RawBackup> for BackupConfig {
     }
 }
 
+fn program(key: &str, given: Option<String>, default: &str) -> Result<String, Invalid> {
+    let name = given.unwrap_or_else(|| default.to_owned());
+    if name.is_empty() { Err(Invalid::new(key, "names no program")) } else { Ok(name) }
+}
+
 fn command(key: &str, given: Option<Vec<String>>, default: &[&str]) -> Result<Vec<String>, Invalid> {
     let command = given.unwrap_or_else(|| default.iter().map(|word| (*word).to_owned()).collect());
     match command.first() {
@@ -222,6 +247,10 @@ impl TryFrom<RawConfig> for Config {
             shutdown: raw.shutdown.try_into()?,
             k3s: raw.k3s.try_into()?,
             backup: raw.backup.try_into()?,
+            programs: ProgramsConfig {
+                journalctl: program("programs.journalctl", raw.programs.journalctl, "journalctl")?,
+                smartctl: program("programs.smartctl", raw.programs.smartctl, "smartctl")?,
+            },
             log: raw.log,
         })
     }
@@ -267,6 +296,7 @@ mod tests {
             ),
             ("[k3s]\nstop_command = ['']", "agent.toml: k3s.stop_command: names no program"),
             ("[k3s]\nhold_max_seconds = 0", "agent.toml: k3s.hold_max_seconds: 0 is not between 1 and 86400"),
+            ("[programs]\nsmartctl = ''", "agent.toml: programs.smartctl: names no program"),
             ("[k3s]\nsystemd_dir = ''", "agent.toml: k3s.systemd_dir: \"\" does not begin with /"),
         ] {
             assert_eq!(parse(text), Err(message.to_owned()));

@@ -9,6 +9,7 @@ pub mod config;
 pub mod host;
 pub mod join;
 pub mod link;
+pub mod logs;
 pub mod service;
 pub mod shutdown;
 pub mod state;

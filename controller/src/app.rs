@@ -27,6 +27,7 @@ use crate::core::{Cluster, Core};
 use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
 use crate::init::{StateFiles, issue_server, read_authority};
+use crate::logs::LogDesk;
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
 use crate::power::config::PowerConfig;
 use crate::power::{self, Power};
@@ -216,6 +217,7 @@ async fn assemble(
         directory: Directory::load(certificates, users),
         events: Events::new(store.clone()),
         commands: Commands::load(store.clone(), open, now_ms, wall_ms),
+        logs: LogDesk::default(),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),
         access_changed: Notify::new(),

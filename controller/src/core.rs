@@ -15,6 +15,7 @@ use crate::commands::Commands;
 use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
+use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
 use crate::store::{AuditEntry, History, MinuteRow, Store};
@@ -54,6 +55,8 @@ pub struct Core {
     pub alerts: Desk,
     /// What nodes tell of their backups.
     pub backups: Backups,
+    /// Who reads which node's log.
+    pub logs: LogDesk,
     /// Open connections, by who holds them.
     pub connections: Connections,
     /// Refused calls, on their way into the audit log.

@@ -15,6 +15,7 @@ pub mod events;
 pub mod fleet;
 pub mod history;
 pub mod init;
+pub mod logs;
 pub mod net;
 pub mod nut;
 pub mod power;

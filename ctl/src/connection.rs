@@ -18,6 +18,7 @@ use rackhaven_proto::v1::backups_client::BackupsClient;
 use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
+use rackhaven_proto::v1::logs_client::LogsClient;
 use rackhaven_proto::v1::power_client::PowerClient;
 use rustls::ClientConfig;
 use tokio::net::UnixStream;
@@ -129,6 +130,11 @@ impl Connection {
     /// What has happened.
     pub(crate) fn events(&self) -> EventsClient<Channel> {
         EventsClient::new(self.channel.clone())
+    }
+
+    /// What nodes have written down of themselves.
+    pub(crate) fn logs(&self) -> LogsClient<Channel> {
+        LogsClient::new(self.channel.clone())
     }
 
     /// Users and the audit log.

@@ -102,6 +102,14 @@ fn session_seeds() -> anyhow::Result<Vec<Seed>> {
                 ..v1::BackupProgress::default()
             }),
         ),
+        controller(
+            "log",
+            FromController::Log(v1::LogOrder {
+                id: "0a".repeat(16),
+                query: Some(v1::LogQuery { units: vec!["k3s*".into()], since_ms: Some(1), ..v1::LogQuery::default() }),
+                requested_by: "user/ann".into(),
+            }),
+        ),
         controller("backup-given", FromController::GivenBackupJobs(backup_given())),
         controller("backup-order", FromController::BackupOrder(backup_order())),
     ]);
@@ -243,6 +251,12 @@ fn sample() -> v1::Sample {
         throttling: Some(v1::Throttling { under_voltage_now: true, throttled_since_boot: true, ..Default::default() }),
         units: Some(v1::Units { failed: vec!["nfs.mount".into()], failed_count: 1 }),
         agent: Some(v1::AgentCost { resident_bytes: 3 << 20, cpu_percent: 0.1 }),
+        storage: vec![v1::StorageHealth {
+            device: "nvme0n1".to_owned(),
+            used_life_percent: Some(3.0),
+            ..v1::StorageHealth::default()
+        }],
+        k3s: Some(v1::K3s { unit: "k3s".to_owned(), state: "active".to_owned() }),
     }
 }
 

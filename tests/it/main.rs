@@ -26,6 +26,7 @@ mod full_disk;
 mod fuzz_replay;
 mod history;
 mod impostors;
+mod node_logs;
 mod nut;
 mod nut_cut;
 mod nut_facade;

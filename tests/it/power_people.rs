@@ -1,7 +1,5 @@
 //! People take nodes down, rehearse that, and end it.
 
-use rackhaven_tests::ctl::Ctl;
-use rackhaven_tests::fleet::token;
 use rackhaven_tests::rack::told;
 use rackhaven_tests::{Back, Rack, RackPlan, wait_for, wait_until};
 use serde_json::Value;
@@ -80,10 +78,8 @@ async fn a_shutdown_is_ended_and_a_viewer_may_do_none_of_it() {
     })
     .await
     .unwrap();
-    let viewer = Ctl::of_user(&rack.folder().join("vera"));
-    let invitation = token(ctl.json("user invite vera --role viewer").await.unwrap()).unwrap();
-    let endpoint = rack.network().endpoint();
-    viewer.clone().with_variable("RACKHAVEN_TOKEN", &invitation).ok(&format!("login {endpoint}")).await.unwrap();
+    let (endpoint, home) = (rack.network().endpoint(), rack.folder().join("vera"));
+    let viewer = ctl.another("vera", "viewer", &endpoint, &home).await.unwrap();
     viewer.ok("power status").await.unwrap();
     viewer.ok("power plan").await.unwrap();
     for line in ["power shutdown --all --reason spite --yes", "power drill --yes", "power abort"] {

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use crate::fleet::token;
 use crate::process::{Daemon, command, run_to_end};
 use crate::program::Program;
 
@@ -90,6 +91,17 @@ impl Ctl {
     pub async fn json(&self, line: &str) -> anyhow::Result<Value> {
         let out = self.ok(&format!("{line} -o json")).await?;
         serde_json::from_str(&out).with_context(|| format!("ctl {line}: not JSON: {out}"))
+    }
+
+    /// `ctl` of a new user, logged in at `endpoint`; this one invites, and must be an admin's. Its files are in `home`.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn another(&self, name: &str, role: &str, endpoint: &str, home: &Path) -> anyhow::Result<Self> {
+        let invitation = token(self.json(&format!("user invite {name} --role {role}")).await?)?;
+        let user = Self::of_user(home);
+        user.clone().with_variable("RACKHAVEN_TOKEN", &invitation).ok(&format!("login {endpoint}")).await?;
+        Ok(user)
     }
 
     /// The same for commands that print one JSON object a line.

@@ -25,8 +25,8 @@ use rackhaven_pki::{
 use rackhaven_proto::daemon::parse_toml;
 use rackhaven_proto::model::{
     ClusterId, Command, CommandId, CommandOutcome, Endpoint, Event, EventId, Hello, LabelKey, LabelValue, Labels,
-    NodeName, NodeState, Operation, OrderId, PowerNotice, Role, Sample, Severity, ShutdownOrder, ShutdownProgress,
-    StopReport, UserName,
+    LogOrder, LogQuery, NodeName, NodeState, Operation, OrderId, PowerNotice, Role, Sample, Severity, ShutdownOrder,
+    ShutdownProgress, StopReport, UserName,
 };
 use rackhaven_proto::v1::agent_message::Body as FromAgent;
 use rackhaven_proto::v1::controller_message::Body as FromController;
@@ -143,6 +143,11 @@ pub fn controller_message(data: &[u8]) {
         Some(FromController::ShutdownAbort(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::DrainEnded(wire)) => same_again::<OrderId>(&wire.order_id),
         Some(FromController::PowerOffHeard(wire)) => same_again::<OrderId>(&wire.order_id),
+        Some(FromController::Log(wire)) => {
+            if let Ok(order) = LogOrder::try_from(wire) {
+                assert_eq!(v1::LogOrder::from(order.clone()).try_into(), Ok(order));
+            }
+        }
         Some(FromController::GivenBackupJobs(wire)) => backups::given(&wire),
         Some(FromController::BackupOrder(wire)) => backups::order(wire),
         Some(
@@ -201,6 +206,11 @@ pub fn user_request(data: &[u8]) {
         same_again::<NodeName>(&wire.name);
         labels(wire.set);
         wire.remove.iter().for_each(|key| same_again::<LabelKey>(key));
+    }
+    if let Ok(wire) = v1::ReadLogsRequest::decode(data)
+        && let Ok(query) = LogQuery::try_from(wire.query.unwrap_or_default())
+    {
+        assert_eq!(v1::LogQuery::from(query.clone()).try_into(), Ok(query));
     }
     if let Ok(wire) = v1::NodeCommandRequest::decode(data) {
         let command = v1::Command {

@@ -278,5 +278,12 @@ pub fn sample(sequence: u64) -> v1::Sample {
         throttling: Some(v1::Throttling::default()),
         units: Some(v1::Units::default()),
         agent: Some(v1::AgentCost { resident_bytes: 3_100_000, cpu_percent: 0.02 }),
+        storage: vec![v1::StorageHealth {
+            device: "mmcblk0".to_owned(),
+            model: "SD32G".to_owned(),
+            file_system_errors: Some(0),
+            ..v1::StorageHealth::default()
+        }],
+        k3s: None,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rackhaven_proto::model::{NodeFacts, Operation};
 use rackhaven_proto::v1;
 
-use super::{ChildError, Clock, PowerSwitch, Probe, Switching};
+use super::{AskedBeside, ChildError, Clock, PowerSwitch, Probe, Switching};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone)]
@@ -91,8 +91,12 @@ impl Probe for FakeProbe {
         lock(&self.0).sample.clone()
     }
 
-    fn set_units(&mut self, units: Option<v1::Units>) {
-        lock(&self.0).sample.units = units;
+    fn take(&mut self, told: AskedBeside) {
+        let sample = &mut lock(&self.0).sample;
+        match told {
+            AskedBeside::Units(states) => (sample.units, sample.k3s) = (states.units, states.k3s),
+            AskedBeside::Storage(storage) => sample.storage = storage,
+        }
     }
 }
 

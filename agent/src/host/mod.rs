@@ -39,9 +39,18 @@ pub trait Probe: Send {
     /// Measures everything but `sequence`, which the session counts. Does not block on disks or on the network.
     fn sample(&mut self) -> v1::Sample;
 
-    /// Sets what the samples from now on say of the units. Asking systemd means waiting for an answer, which a
-    /// measurement must not; so [`units::UnitsWatch`] asks at its own pace, and its answer is handed in here.
-    fn set_units(&mut self, units: Option<v1::Units>);
+    /// Sets what the samples from now on say of what is asked about beside the sampling: a measurement must not wait
+    /// for an answer of systemd's or of a disk.
+    fn take(&mut self, told: AskedBeside);
+}
+
+/// What is asked at its own pace.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AskedBeside {
+    /// systemd's units, by [`units::UnitsWatch`].
+    Units(units::UnitStates),
+    /// Disks and cards, by [`linux::StorageWatch`].
+    Storage(Vec<v1::StorageHealth>),
 }
 
 /// An attempt to switch the board.

@@ -19,6 +19,18 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
+/// The units of K3s: of a server, and of an agent.
+const K3S: [&str; 2] = ["k3s.service", "k3s-agent.service"];
+
+/// What systemd says of its units.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnitStates {
+    /// Those that have failed; none where that is not known.
+    pub units: Option<v1::Units>,
+    /// K3s; none where it is not installed.
+    pub k3s: Option<v1::K3s>,
+}
+
 /// What systemd tells of a unit: name, description, states of loading, activity and detail, what it follows, path, and
 /// the job that is queued for it.
 type Unit = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
@@ -39,11 +51,11 @@ impl Default for UnitsWatch {
 }
 
 impl UnitsWatch {
-    /// The failed units. None where systemd is not in charge, or does not answer.
-    pub async fn failed(&mut self) -> Option<v1::Units> {
+    /// How units are. Nothing is known where systemd is not in charge, or does not answer.
+    pub async fn look(&mut self) -> UnitStates {
         // systemd's own word on whether it booted the machine.
         if !self.booted.is_dir() {
-            return None;
+            return UnitStates::default();
         }
         let answer = match timeout(LIMIT, self.ask()).await {
             Ok(Ok(units)) => Ok(units),
@@ -54,22 +66,29 @@ impl UnitsWatch {
         answer
             .inspect_err(|error| {
                 if !failing {
-                    debug!(error, "cannot ask systemd for its failed units");
+                    debug!(error, "cannot ask systemd for its units");
                 }
             })
-            .ok()
+            .unwrap_or_default()
     }
 
-    async fn ask(&mut self) -> zbus::Result<v1::Units> {
+    async fn ask(&mut self) -> zbus::Result<UnitStates> {
         // Put back only when it has answered: after an error or a timeout a new one is made next time.
         let bus = match self.bus.take() {
             Some(bus) => bus,
             None => self.address.as_deref().map_or_else(Builder::system, Builder::address).build().await?,
         };
-        let units = failed_units(&bus).await?;
+        let states = UnitStates { units: Some(failed_units(&bus).await?), k3s: k3s(&bus).await? };
         self.bus = Some(bus);
-        Ok(units)
+        Ok(states)
     }
+}
+
+async fn k3s(bus: &Connection) -> zbus::Result<Option<v1::K3s>> {
+    let answer = call(bus, MANAGER, "ListUnitsByNames", &(K3S.as_slice(),)).await?;
+    let units: Vec<Unit> = answer.body().deserialize()?;
+    let installed = units.into_iter().find(|unit| unit.2 == "loaded");
+    Ok(installed.map(|unit| v1::K3s { unit: unit.0.trim_end_matches(".service").to_owned(), state: unit.3 }))
 }
 
 async fn failed_units(bus: &Connection) -> zbus::Result<v1::Units> {
@@ -102,7 +121,7 @@ mod tests {
     use zbus::connection::Builder;
     use zbus::{MessageStream, OwnedObjectPath, Variant};
 
-    use super::{MANAGER, Unit, UnitsWatch};
+    use super::{K3S, MANAGER, Unit, UnitStates, UnitsWatch};
     use crate::host::own_bus::Bus;
 
     /// Takes systemd's name and answers with these failed units.
@@ -131,6 +150,14 @@ mod tests {
                         assert_eq!(asked, ["failed"]);
                         bus.reply(&header, &units.iter().map(&unit).collect::<Vec<_>>()).await.unwrap();
                     }
+                    Some("ListUnitsByNames") => {
+                        let asked: Vec<String> = call.body().deserialize().unwrap();
+                        assert_eq!(asked, K3S);
+                        let mut answer: Vec<Unit> = K3S.iter().map(&unit).collect();
+                        answer[0].2 = "not-found".to_owned();
+                        answer[1].3 = "activating".to_owned();
+                        bus.reply(&header, &answer).await.unwrap();
+                    }
                     _ => {}
                 }
             }
@@ -142,25 +169,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_units_are_counted_and_named() {
+    async fn failed_units_are_counted_and_named_and_k3s_is_found() {
         let Some(bus) = Bus::start("failed") else { return };
         serve(&bus, vec!["ssh.service", "mnt-nas.mount"]).await;
         let mut watch = watch_on(&bus);
         let failed = vec!["ssh.service".to_owned(), "mnt-nas.mount".to_owned()];
-        assert_eq!(watch.failed().await, Some(v1::Units { failed, failed_count: 2 }));
+        let k3s = v1::K3s { unit: "k3s-agent".to_owned(), state: "activating".to_owned() };
+        let units = v1::Units { failed, failed_count: 2 };
+        assert_eq!(watch.look().await, UnitStates { units: Some(units), k3s: Some(k3s) });
     }
 
     #[tokio::test]
     async fn many_are_cut_and_none_is_not_absent() {
         let Some(bus) = Bus::start("many") else { return };
         let mut watch = watch_on(&bus);
-        assert_eq!(watch.failed().await, None);
+        assert_eq!(watch.look().await, UnitStates::default());
         serve(&bus, vec!["x.service"; 40]).await;
-        let units = watch.failed().await.unwrap();
+        let units = watch.look().await.units.unwrap();
         assert_eq!((units.failed.len(), units.failed_count), (32, 40));
         let Some(healthy) = Bus::start("healthy") else { return };
         serve(&healthy, vec![]).await;
-        assert_eq!(watch_on(&healthy).failed().await, Some(v1::Units::default()));
+        assert_eq!(watch_on(&healthy).look().await.units, Some(v1::Units::default()));
     }
 
     #[tokio::test]
@@ -168,21 +197,21 @@ mod tests {
         let Some(first) = Bus::start("first") else { return };
         serve(&first, vec![]).await;
         let mut watch = watch_on(&first);
-        assert!(watch.failed().await.is_some());
+        assert!(watch.look().await.units.is_some());
         let Some(second) = Bus::start("second") else { return };
         serve(&second, vec!["x.service"]).await;
         watch.address = Some(second.address.clone());
-        assert_eq!(watch.failed().await, Some(v1::Units::default()));
+        assert_eq!(watch.look().await.units, Some(v1::Units::default()));
         drop(first);
         watch.booted = second.dir.clone();
-        assert_eq!(watch.failed().await, None);
-        assert_eq!(watch.failed().await.map(|units| units.failed_count), Some(1));
+        assert_eq!(watch.look().await, UnitStates::default());
+        assert_eq!(watch.look().await.units.map(|units| units.failed_count), Some(1));
     }
 
     #[tokio::test]
     async fn absent_where_systemd_is_not_in_charge() {
         let nowhere = Path::new("/no/such/folder").to_owned();
         let mut watch = UnitsWatch { booted: nowhere, ..UnitsWatch::default() };
-        assert_eq!(watch.failed().await, None);
+        assert_eq!(watch.look().await, UnitStates::default());
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use crate::backup::{FromBackups, ToBackups};
 use crate::causes::with_causes;
 use crate::command::{Decision, after_restart, decide};
-use crate::host::{Clock, PowerSwitch, Probe};
+use crate::host::{AskedBeside, Clock, PowerSwitch, Probe};
+use crate::logs::Logs;
 use crate::shutdown::{FromShutdown, ToShutdown};
 use crate::state::{Entry, Journal, Spool};
 
@@ -42,8 +43,10 @@ pub struct Parts {
     pub first_run: bool,
     /// What the outside asks.
     pub requests: mpsc::Receiver<Request>,
-    /// What systemd says of its units, whenever it was asked.
-    pub units: mpsc::Receiver<Option<v1::Units>>,
+    /// What is asked beside the sampling.
+    pub asked_beside: mpsc::Receiver<AskedBeside>,
+    /// What reads this machine's log.
+    pub logs: Logs,
     /// To the node's way down.
     pub shutdown: mpsc::Sender<ToShutdown>,
     /// What that tells.
@@ -127,7 +130,7 @@ impl Node {
         loop {
             tokio::select! {
                 request = self.parts.requests.recv() => if self.obey(request) { return },
-                Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
+                Some(told) = self.parts.asked_beside.recv() => self.parts.probe.take(told),
                 Some((id, outcome)) = self.performed.recv() => drop(self.conclude(id, outcome)),
                 Some(news) = self.parts.shutdown_tells.recv() => drop(self.news_of_shutdown(news)),
                 Some(news) = self.parts.backups_tell.recv() => drop(self.news_of_backups(news)),

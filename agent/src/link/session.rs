@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rackhaven_proto::model::{Command, EventId, Severity};
+use rackhaven_proto::model::{Command, EventId, LogOrder, Severity};
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::agent_message::Body as ToController;
 use rackhaven_proto::v1::controller_message::Body as FromController;
@@ -43,6 +43,8 @@ pub enum SessionEnd {
 
 /// One session, once it was welcomed.
 struct Session {
+    /// The connection.
+    channel: Channel,
     outbox: mpsc::Sender<v1::AgentMessage>,
     inbound: Streaming<v1::ControllerMessage>,
     heartbeat: Interval,
@@ -58,7 +60,7 @@ struct Session {
 impl Node {
     /// Holds one session over `channel`, until it breaks or is to end.
     pub(super) async fn session(&mut self, link: &mut Link, channel: Channel) -> Result<SessionEnd, Status> {
-        let Some(mut session) = self.open(link, channel.clone()).await? else { return Ok(SessionEnd::Stop) };
+        let Some(mut session) = self.open(link, channel).await? else { return Ok(SessionEnd::Stop) };
         let dropped = self.parts.spool.take_dropped();
         if dropped > 0 {
             let message = format!("{dropped} events were dropped: more than could be kept while there was no session");
@@ -67,17 +69,12 @@ impl Node {
         service::status(&format!("node {}: connected", link.node_name().map_err(Status::internal)?));
         self.happened(Event::SessionOpened).await;
         self.backups(ToBackups::SessionOpened).await;
-        let end = self.converse(link, &mut session, &channel).await;
+        let end = self.converse(link, &mut session).await;
         self.happened(Event::SessionLost).await;
         end
     }
 
-    async fn converse(
-        &mut self,
-        link: &mut Link,
-        session: &mut Session,
-        channel: &Channel,
-    ) -> Result<SessionEnd, Status> {
+    async fn converse(&mut self, link: &mut Link, session: &mut Session) -> Result<SessionEnd, Status> {
         let outbox = session.outbox.clone();
         loop {
             tokio::select! {
@@ -91,7 +88,7 @@ impl Node {
                         wall_unix_ms: self.clock().wall_unix_ms(),
                     }));
                     self.send_again(session).await;
-                    if link.renewal_due() && renewed(link, channel).await {
+                    if link.renewal_due() && renewed(link, &session.channel).await {
                         return Ok(SessionEnd::Reconnect);
                     }
                 }
@@ -109,7 +106,7 @@ impl Node {
                     let _ = timeout(FAREWELL, self.say_farewell(session)).await;
                     return Ok(SessionEnd::Stop);
                 },
-                Some(units) = self.parts.units.recv() => self.parts.probe.set_units(units),
+                Some(told) = self.parts.asked_beside.recv() => self.parts.probe.take(told),
                 Some((id, outcome)) = self.performed.recv() => {
                     let update = self.conclude(id, outcome);
                     session.urgent.push_back(ToController::CommandUpdate(update));
@@ -134,7 +131,7 @@ impl Node {
         let name = link.node_name().map_err(Status::internal)?;
         // The channel is new and empty.
         let _ = outbox.try_send(v1::AgentMessage { body: Some(ToController::Hello(self.hello(name))) });
-        let mut client = SessionsClient::new(channel).max_decoding_message_size(CONTROLLER_MESSAGE_BYTES);
+        let mut client = SessionsClient::new(channel.clone()).max_decoding_message_size(CONTROLLER_MESSAGE_BYTES);
         let answer = async {
             let mut inbound = client.open(ReceiverStream::new(outgoing)).await?.into_inner();
             let first = inbound.message().await?.and_then(|message| message.body);
@@ -155,7 +152,7 @@ impl Node {
         tracing::info!(heartbeat_ms = settings.heartbeat_ms, sample_ms = settings.sample_ms, "session open");
         let urgent = self.unconfirmed().into_iter().map(ToController::CommandUpdate).collect();
         let moved_ms = self.clock().monotonic_ms();
-        Ok(Some(Session { outbox, inbound, heartbeat, sample, urgent, sent: 0, moved_ms }))
+        Ok(Some(Session { channel, outbox, inbound, heartbeat, sample, urgent, sent: 0, moved_ms }))
     }
 
     /// Lets all go out again that the controller has not stored in time.
@@ -252,6 +249,10 @@ impl Node {
             ) => match order(backup) {
                 Ok(order) => self.backups(order).await,
                 Err(invalid) => tracing::error!("a message about backups cannot be taken: {invalid}"),
+            },
+            Some(FromController::Log(order)) => match LogOrder::try_from(order) {
+                Ok(order) => self.parts.logs.answer(session.channel.clone(), order, self.clock().wall_unix_ms()),
+                Err(invalid) => tracing::error!("an order to read the log cannot be taken: {invalid}"),
             },
             // A newer controller's message, which this agent does not know.
             None => tracing::debug!("a message of an unknown kind was passed over"),

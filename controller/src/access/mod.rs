@@ -65,6 +65,8 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.Fleet/LabelNode", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Fleet/RebootNode", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.Fleet/PowerOffNode", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Logs/Read", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.Logs/Send", Requirement::Node),
     ("/rackhaven.v1.Events/List", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Power/GetStatus", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Power/Watch", Requirement::AtLeast(Role::Viewer)),

@@ -28,6 +28,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Streams that a peer may have open on one connection.
 const MAX_STREAMS: u32 = 64;
+/// How much of a stream may wait to be read, bytes: so little that a few whose readers are slow leave room on the
+/// connection (hyper's window for all of it is 1 MiB) for a session's heartbeats.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// A pause when the system has no more file descriptors to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -161,6 +164,7 @@ where
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE / 2)
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_header_list_size(16 * 1024)
         .max_send_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);

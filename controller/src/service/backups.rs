@@ -5,6 +5,8 @@ mod lists;
 mod start;
 mod watch;
 
+pub(super) use start::hand_over;
+
 use std::sync::Arc;
 
 use rackhaven_proto::Invalid;
@@ -14,7 +16,7 @@ use rackhaven_proto::v1::backups_server::Backups;
 use rackhaven_proto::v1::controller_message::Body as ToAgent;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, bad_input, store_failed};
+use super::{Answers, bad_input, existing, store_failed};
 use crate::core::Core;
 use crate::net::call_context;
 
@@ -37,10 +39,7 @@ fn existing_nodes(core: &Core, names: &[String]) -> Result<Vec<NodeName>, Status
     bounded("nodes", names)?;
     let mut nodes = Vec::new();
     for name in names {
-        let name: NodeName = name.parse().map_err(bad_input)?;
-        if !core.registry.contains(name.as_str()) {
-            return Err(Status::not_found(format!("there is no node {name}")));
-        }
+        let name = existing(core, name)?;
         if !nodes.contains(&name) {
             nodes.push(name);
         }
@@ -121,7 +120,7 @@ impl Backups for BackupService {
         });
         core.store.audit_all(audit.collect()).await.map_err(store_failed)?;
         for (node, run_id, outbox) in stops {
-            if !start::hand_over(&outbox, ToAgent::BackupStop(v1::BackupStop { run_id })).await {
+            if !hand_over(&outbox, ToAgent::BackupStop(v1::BackupStop { run_id })).await {
                 return Err(Status::unavailable(format!("{node} does not take the order")));
             }
         }

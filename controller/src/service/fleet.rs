@@ -34,12 +34,7 @@ impl FleetService {
 
     /// The name of a node that there is.
     fn existing(&self, name: &str) -> Result<NodeName, Status> {
-        let name: NodeName = name.parse().map_err(bad_input)?;
-        if self.core.registry.contains(name.as_str()) {
-            Ok(name)
-        } else {
-            Err(Status::not_found(format!("there is no node {name}")))
-        }
+        super::existing(&self.core, name)
     }
 
     async fn invite(

@@ -6,6 +6,7 @@ mod backups;
 mod enrolment;
 mod events;
 mod fleet;
+mod logs;
 mod node_command;
 mod power;
 mod session_backups;
@@ -16,12 +17,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use rackhaven_proto::Invalid;
+use rackhaven_proto::model::NodeName;
 use rackhaven_proto::v1::access_server::AccessServer;
 use rackhaven_proto::v1::alerts_server::AlertsServer;
 use rackhaven_proto::v1::backups_server::BackupsServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
 use rackhaven_proto::v1::fleet_server::FleetServer;
+use rackhaven_proto::v1::logs_server::LogsServer;
 use rackhaven_proto::v1::power_server::PowerServer;
 use rackhaven_proto::v1::sessions_server::SessionsServer;
 use tokio_stream::Stream;
@@ -61,6 +64,7 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .max_decoding_message_size(BACKUP_MESSAGE_BYTES);
     let alerts =
         AlertsServer::new(alerts::AlertService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
+    let logs = LogsServer::new(logs::LogService::new(Arc::clone(core))).max_decoding_message_size(AGENT_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
@@ -69,10 +73,21 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .add_service(power)
         .add_service(backups)
         .add_service(alerts)
+        .add_service(logs)
 }
 
 pub use sessions::settings;
 pub(crate) use summary::verdict_line;
+
+/// The name of a node that there is.
+fn existing(core: &Core, name: &str) -> Result<NodeName, Status> {
+    let name: NodeName = name.parse().map_err(bad_input)?;
+    if core.registry.contains(name.as_str()) {
+        Ok(name)
+    } else {
+        Err(Status::not_found(format!("there is no node {name}")))
+    }
+}
 
 /// Bad input, as the caller is told.
 fn bad_input(invalid: Invalid) -> Status {

@@ -188,6 +188,13 @@ fn sample() -> Sample {
         throttling: Some(Throttling { under_voltage_since_boot: true, ..Throttling::default() }),
         units: Some(Units { failed: vec!["man-db.service".to_owned()], failed_count: 2 }),
         agent: Some(AgentCost { resident_bytes: 8_493_465, cpu_percent: 0.3 }),
+        storage: vec![StorageHealth {
+            device: "mmcblk0".to_owned(),
+            model: "SD32G".to_owned(),
+            file_system_errors: Some(3),
+            ..StorageHealth::default()
+        }],
+        k3s: Some(K3s { unit: "k3s-agent".to_owned(), state: "active".to_owned() }),
     }
 }
 

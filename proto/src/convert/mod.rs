@@ -5,6 +5,7 @@ pub mod backup;
 mod command;
 mod event;
 mod hello;
+mod log;
 mod power;
 mod sample;
 mod state;

@@ -80,6 +80,17 @@ impl TryFrom<v1::Sample> for Sample {
         if let Some(agent) = &wire.agent {
             finite("sample.agent.cpu_percent", agent.cpu_percent.into())?;
         }
+        bounded("sample.storage", &wire.storage)?;
+        for storage in &wire.storage {
+            plain_text("sample.storage.device", &storage.device, MAX_TEXT_BYTES)?;
+            plain_text("sample.storage.model", &storage.model, MAX_TEXT_BYTES)?;
+            finite("sample.storage.used_life_percent", storage.used_life_percent.unwrap_or(0.0).into())?;
+            finite("sample.storage.celsius", storage.celsius.unwrap_or(0.0).into())?;
+        }
+        if let Some(k3s) = &wire.k3s {
+            plain_text("sample.k3s.unit", &k3s.unit, MAX_TEXT_BYTES)?;
+            plain_text("sample.k3s.state", &k3s.state, MAX_TEXT_BYTES)?;
+        }
         Ok(Self(wire))
     }
 }

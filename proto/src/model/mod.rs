@@ -6,6 +6,7 @@ mod endpoint;
 mod event;
 mod hello;
 mod label;
+mod log;
 mod name;
 mod power;
 mod sample;
@@ -16,6 +17,7 @@ pub use endpoint::Endpoint;
 pub use event::{Event, EventId, Severity};
 pub use hello::{Ending, Hello, LastRun, NodeFacts, RunId};
 pub use label::{LabelKey, LabelValue, Labels};
+pub use log::{LogOrder, LogOrderId, LogQuery, UnitPattern};
 pub use name::{ClusterId, JobName, NodeName, UserName};
 pub use power::{
     AlonePlan, MacAddress, OrderId, PowerNotice, ProgressState, ShutdownOrder, ShutdownProgress, Step, StepKind,

@@ -73,6 +73,71 @@ pub(crate) async fn run(job: Job<'_>, limit: Duration) -> Result<Vec<String>, Ch
     }
 }
 
+/// A child whose output is read while it runs. Dropped, it is ended with all its own children.
+pub(crate) struct Speaking {
+    running: Running,
+    command: String,
+    /// What was read and is not a whole line yet.
+    rest: Vec<u8>,
+    /// The line that is being read is too long, and passed over to its end.
+    skips: bool,
+}
+
+impl Speaking {
+    /// Longest line, bytes; of a longer one nothing is told.
+    const MAX_LINE_BYTES: usize = 256 * 1024;
+    /// Most that is read at a time, bytes.
+    const PIECE_BYTES: usize = 16 * 1024;
+
+    /// Starts it, for at most `limit` if systemd runs it.
+    pub(crate) fn start(job: Job<'_>, limit: Duration) -> Result<Self, ChildError> {
+        let command = job.argv.join(" ");
+        match start(job, limit) {
+            Ok(running) => Ok(Self { running, command, rest: Vec::new(), skips: false }),
+            Err(source) => Err(ChildError::Start { command, source }),
+        }
+    }
+
+    /// The next whole lines, as many as have come; none when there are no more.
+    pub(crate) async fn lines(&mut self) -> Option<Vec<Vec<u8>>> {
+        loop {
+            let mut piece = vec![0; Self::PIECE_BYTES];
+            let length = self.running.output.as_mut()?.read(&mut piece).await.unwrap_or(0);
+            if length == 0 {
+                self.running.output = None;
+                let last = std::mem::take(&mut self.rest);
+                return (!last.is_empty()).then(|| vec![last]);
+            }
+            self.rest.extend_from_slice(piece.get(..length)?);
+            let mut lines = Vec::new();
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.rest.drain(..=end).collect();
+                line.pop();
+                if !std::mem::take(&mut self.skips) {
+                    lines.push(line);
+                }
+            }
+            if self.rest.len() > Self::MAX_LINE_BYTES {
+                self.skips = true;
+                self.rest.clear();
+            }
+            if !lines.is_empty() {
+                return Some(lines);
+            }
+        }
+    }
+
+    /// How it ended, after its last line. `said`: what it told of its failure.
+    pub(crate) async fn end(mut self, said: String) -> Result<(), ChildError> {
+        let command = std::mem::take(&mut self.command);
+        match self.running.child.wait().await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(ChildError::Failed { command, status, said }),
+            Err(source) => Err(ChildError::Start { command, source }),
+        }
+    }
+}
+
 /// A child that runs.
 struct Running {
     child: Child,
@@ -194,7 +259,7 @@ fn last_lines(said: &[u8]) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Job, Place, as_unit, last_lines, run};
+    use super::{Job, Place, Speaking, as_unit, last_lines, run};
     use crate::host::ChildError;
 
     async fn shell(script: &str, stands: bool, limit_ms: u64) -> Result<Vec<String>, ChildError> {
@@ -236,6 +301,27 @@ mod tests {
         let flood = shell("head -c 1000000 /dev/zero >&2; sleep 5 & exit 1", true, 10_000);
         let error = tokio::time::timeout(Duration::from_secs(4), flood).await.unwrap().unwrap_err();
         assert!(matches!(error, ChildError::Failed { .. }), "{error}");
+    }
+
+    async fn spoken(script: &str) -> (Vec<String>, Result<(), ChildError>) {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
+        let mut speaking = Speaking::start(job, Duration::from_secs(60)).unwrap();
+        let mut all = Vec::new();
+        while let Some(lines) = speaking.lines().await {
+            all.extend(lines.into_iter().map(|line| String::from_utf8(line).unwrap()));
+        }
+        (all, speaking.end(String::new()).await)
+    }
+
+    #[tokio::test]
+    async fn lines_come_whole_and_those_that_are_too_long_do_not() {
+        let (lines, ended) = spoken("echo a; head -c 1000000 /dev/zero; echo; printf 'b\n\nc'; exit 3").await;
+        assert_eq!(lines, ["a", "b", "", "c"]);
+        assert!(matches!(ended, Err(ChildError::Failed { .. })), "{ended:?}");
+        let (lines, ended) = spoken("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done").await;
+        assert_eq!((lines.len(), lines.last().map(String::as_str)), (20_000, Some("line 19999")));
+        ended.unwrap();
     }
 
     #[test]

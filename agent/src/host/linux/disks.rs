@@ -20,18 +20,9 @@ impl Disks {
         Self { whole: Vec::new(), previous: Previous::new() }
     }
 
-    /// Looks which disks there are. `/sys/block` holds whole disks only; those with a `device` are hardware, and of
-    /// the others (loop, ram, zram, dm) only md arrays say something that their parts do not.
+    /// Looks which disks there are.
     pub(super) fn discover(&mut self, sys: &Path) {
-        let block = sys.join("block");
-        self.whole = names_in(&block);
-        self.whole.retain(|name| {
-            // Optical drives and an eMMC's boot areas are hardware, but nobody's disk.
-            let boot_area = name.starts_with("mmcblk") && name.contains("boot");
-            let no_disk = boot_area || name.starts_with("sr") || name.starts_with("fd");
-            !no_disk && (name.starts_with("md") || block.join(name).join("device").exists())
-        });
-        self.whole.truncate(MAX_DISKS);
+        self.whole = whole_disks(sys);
     }
 
     /// The rates since the call before, from `/proc/diskstats`.
@@ -47,6 +38,21 @@ impl Disks {
         self.previous.forget_unseen();
         measured
     }
+}
+
+/// The disks that there are. `/sys/block` holds whole disks only; those with a `device` are hardware, and of the others
+/// (loop, ram, zram, dm) only md arrays say something that their parts do not.
+pub(super) fn whole_disks(sys: &Path) -> Vec<String> {
+    let block = sys.join("block");
+    let mut whole = names_in(&block);
+    whole.retain(|name| {
+        // Optical drives and an eMMC's boot areas are hardware, but nobody's disk.
+        let boot_area = name.starts_with("mmcblk") && name.contains("boot");
+        let no_disk = boot_area || name.starts_with("sr") || name.starts_with("fd");
+        !no_disk && (name.starts_with("md") || block.join(name).join("device").exists())
+    });
+    whole.truncate(MAX_DISKS);
+    whole
 }
 
 fn rates(name: &str, before: DiskCounters, now: DiskCounters, elapsed_ms: u64) -> Option<v1::Disk> {

@@ -17,6 +17,7 @@ mod previous;
 mod probe;
 mod sensors;
 mod slow_sensors;
+mod storage;
 mod throttling;
 mod wake;
 
@@ -24,6 +25,7 @@ pub use child::Place;
 pub use clock::LinuxClock;
 pub use power::CommandSwitch;
 pub use probe::LinuxProbe;
+pub use storage::StorageWatch;
 
 /// Where the kernel's and the distribution's files are, so that tests read recorded ones.
 #[derive(Debug, Clone)]

@@ -15,7 +15,8 @@ use super::parse::{Memory, Stall, load, memory, pressure, resident_pages};
 use super::sensors::Sensors;
 use super::throttling::Throttling;
 use super::{Roots, facts};
-use crate::host::{Clock, Probe, sys};
+use crate::host::units::UnitStates;
+use crate::host::{AskedBeside, Clock, Probe, sys};
 
 /// How often to look which devices there are.
 const DISCOVERY_MS: u64 = 60_000;
@@ -39,7 +40,8 @@ pub struct LinuxProbe {
     file_systems: FileSystems,
     sensors: Sensors,
     throttling: Throttling,
-    units: Option<v1::Units>,
+    units: UnitStates,
+    storage: Vec<v1::StorageHealth>,
     discovered_ms: Option<u64>,
     before: Option<Before>,
 }
@@ -72,7 +74,8 @@ impl LinuxProbe {
             file_systems: FileSystems::new(&roots.proc),
             sensors: Sensors::new(),
             throttling: Throttling::new(),
-            units: None,
+            units: UnitStates::default(),
+            storage: Vec::new(),
             discovered_ms: None,
             before: None,
             roots,
@@ -138,14 +141,19 @@ impl Probe for LinuxProbe {
             file_systems: self.file_systems.measure(),
             temperatures: self.sensors.measure(now.monotonic_ms),
             throttling: self.throttling.measure(self.sensors.voltage_alarm()),
-            units: self.units.clone(),
+            units: self.units.units.clone(),
+            k3s: self.units.k3s.clone(),
+            storage: self.storage.clone(),
             pressure: self.pressure(),
             agent: self.own_cost(before, now, elapsed_ms),
         }
     }
 
-    fn set_units(&mut self, units: Option<v1::Units>) {
-        self.units = units;
+    fn take(&mut self, told: AskedBeside) {
+        match told {
+            AskedBeside::Units(units) => self.units = units,
+            AskedBeside::Storage(storage) => self.storage = storage,
+        }
     }
 }
 

@@ -151,7 +151,7 @@ async fn send(core: &Core, target: Target, order: BackupOrder) -> v1::StartedBac
 }
 
 /// Sends to a node that may be slow, for a bounded time.
-pub(super) async fn hand_over(outbox: &Outbox, body: ToAgent) -> bool {
+pub(in crate::service) async fn hand_over(outbox: &Outbox, body: ToAgent) -> bool {
     matches!(tokio::time::timeout(HAND_OVER, outbox.send(body)).await, Ok(true))
 }
 

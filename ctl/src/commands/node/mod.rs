@@ -4,6 +4,7 @@ mod invitation;
 mod invite;
 mod label;
 mod list;
+mod logs;
 mod order;
 mod poweroff;
 mod reboot;
@@ -29,6 +30,8 @@ pub(crate) enum NodeCommand {
     List(list::ListArgs),
     /// All that is known of one node
     Show(show::ShowArgs),
+    /// What is in a node's journal
+    Logs(logs::LogsArgs),
     /// Make an invitation for new nodes: prints the command to run there
     Invite(invite::InviteArgs),
     /// Let a node come back with a new key, after its card was written anew
@@ -49,6 +52,7 @@ impl NodeCommand {
         match self {
             Self::List(args) => list::run(args, invocation).await,
             Self::Show(args) => show::run(args, invocation).await,
+            Self::Logs(args) => logs::run(args, invocation).await,
             Self::Invite(args) => invite::run(args, invocation).await,
             Self::Rejoin(args) => rejoin::run(args, invocation).await,
             Self::Label(args) => label::run(args, invocation).await,

@@ -1,7 +1,7 @@
 use super::figures::figures;
 use super::report::NodeDetailReport;
 use super::sample::SampleReport;
-use super::tables::{disks, file_systems, networks, temperatures};
+use super::tables::{disks, file_systems, networks, storage, temperatures};
 use crate::output::{Page, Report};
 use crate::style::Style;
 use crate::text::wrap;
@@ -12,7 +12,7 @@ impl Report for NodeDetailReport {
         let mut sections = vec![head(self, page), figures(self, page)];
         if let Some(sample) = &self.sample {
             sections.extend([file_systems(sample, page), disks(sample, page), networks(sample, page)]);
-            sections.extend([temperatures(sample, page), failed_units(sample, page)]);
+            sections.extend([temperatures(sample, page), storage(sample, page), failed_units(sample, page)]);
         }
         sections.push(record(self, page));
         let sections: Vec<_> = sections.into_iter().filter(|lines| !lines.is_empty()).collect();
@@ -92,6 +92,7 @@ fn record(report: &NodeDetailReport, page: &Page) -> Vec<String> {
         }),
     );
     if let Some(sample) = &report.sample {
+        line("K3s", sample.k3s.as_ref().map(|k3s| format!("{} {}", k3s.unit, k3s.state)));
         let throttling = sample.throttling.as_ref().map(|flags| flags.words()).filter(|words| !words.is_empty());
         line("Firmware", throttling.map(|words| words.join(", ")));
         let cost = |agent: &super::sample::AgentReport| {

@@ -1,5 +1,6 @@
 use rackhaven_proto::v1::{
-    self, AgentCost, Cpu, Disk, FileSystem, Load, Memory, NetworkInterface, Pressure, Sample, Temperature, Throttling,
+    self, AgentCost, Cpu, Disk, FileSystem, Load, Memory, NetworkInterface, Pressure, Sample, StorageHealth,
+    Temperature, Throttling,
 };
 use serde::Serialize;
 
@@ -18,6 +19,8 @@ pub(super) struct SampleReport {
     pub(super) temperatures: Vec<TemperatureReport>,
     pub(super) throttling: Option<ThrottlingReport>,
     pub(super) failed_units: Option<FailedUnitsReport>,
+    pub(super) storage: Vec<StorageReport>,
+    pub(super) k3s: Option<K3sReport>,
     pub(super) agent: Option<AgentReport>,
 }
 
@@ -89,8 +92,22 @@ figures! {
     }
 }
 figures! {
+    /// How worn or damaged a disk or card is.
+    StorageReport from StorageHealth {
+        failing: bool, used_life_percent: Option<f32>, bad_sectors: Option<u64>, file_system_errors: Option<u64>,
+        celsius: Option<f32>; texts device, model
+    }
+}
+figures! {
     /// What the agent itself costs.
     AgentReport from AgentCost { resident_bytes: u64, cpu_percent: f32 }
+}
+
+/// The unit of K3s.
+#[derive(Debug, Serialize)]
+pub(super) struct K3sReport {
+    pub(super) unit: Text,
+    pub(super) state: Text,
 }
 
 /// Failed systemd units.
@@ -122,8 +139,32 @@ impl SampleReport {
             temperatures: all(sample.temperatures),
             throttling: sample.throttling.map(Into::into),
             failed_units: sample.units.map(units),
+            storage: all(sample.storage),
+            k3s: sample.k3s.map(|k3s| K3sReport { unit: Text::new(&k3s.unit), state: Text::new(&k3s.state) }),
             agent: sample.agent.map(Into::into),
         }
+    }
+}
+
+impl StorageReport {
+    /// What it tells of its health, worst first.
+    pub(super) fn words(&self) -> String {
+        let mut words = Vec::new();
+        let counted = |count: Option<u64>, noun: &str| count.filter(|count| *count > 0).map(|n| format!("{n} {noun}"));
+        words.extend(self.failing.then(|| "FAILING".to_owned()));
+        words.extend(counted(self.bad_sectors, "bad sectors"));
+        words.extend(counted(self.file_system_errors, "file system errors"));
+        if words.is_empty() {
+            words.push("no errors".to_owned());
+        }
+        words.extend(self.used_life_percent.map(|percent| format!("{percent:.0}% of its life used")));
+        words.join(", ")
+    }
+
+    /// Whether somebody should look at it.
+    pub(super) fn ails(&self) -> bool {
+        let counts = |count: Option<u64>| count.is_some_and(|count| count > 0);
+        self.failing || counts(self.bad_sectors) || counts(self.file_system_errors)
     }
 }
 

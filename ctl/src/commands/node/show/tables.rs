@@ -1,7 +1,8 @@
 use super::sample::SampleReport;
 use crate::output::Page;
+use crate::style::Style;
 use crate::table::{Cell, Column, Table};
-use crate::units::{bytes, percent};
+use crate::units::{bytes, celsius, percent};
 
 /// What is used of each file system.
 pub(super) fn file_systems(sample: &SampleReport, page: &Page) -> Vec<String> {
@@ -69,6 +70,26 @@ pub(super) fn temperatures(sample: &SampleReport, page: &Page) -> Vec<String> {
         table.row(vec![Cell::plain(sensor.sensor.as_str()), Cell::plain(format!("{:.1}°C", sensor.celsius))]);
     }
     filled(&table, sample.temperatures.len(), page)
+}
+
+/// How worn or damaged disks and cards are.
+pub(super) fn storage(sample: &SampleReport, page: &Page) -> Vec<String> {
+    let mut table = Table::new(vec![
+        Column::left("STORAGE").shrinks_to(12),
+        Column::left("MODEL").shrinks_to(16).importance(1),
+        Column::left("HEALTH").shrinks_to(24),
+        Column::right("TEMP").importance(1),
+    ]);
+    for storage in &sample.storage {
+        let style = if storage.ails() { Style::Bad } else { Style::Plain };
+        table.row(vec![
+            Cell::plain(storage.device.as_str()),
+            Cell::plain(storage.model.as_str()),
+            Cell::styled(storage.words(), style),
+            Cell::optional(storage.celsius.map(celsius)),
+        ]);
+    }
+    filled(&table, sample.storage.len(), page)
 }
 
 fn filled(table: &Table, rows: usize, page: &Page) -> Vec<String> {
