@@ -26,6 +26,7 @@ use crate::config::{Config, RawConfig};
 use crate::core::{Cluster, Core};
 use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
+use crate::history::{Keep, MinuteRow};
 use crate::init::{StateFiles, issue_server, read_authority};
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
@@ -131,7 +132,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tasks.shutdown().await;
-    store_minutes(&core).await;
+    // The minute under way, too.
+    store_minutes(&core, i64::MAX).await;
     if let Err(error) = core.store.copy().await {
         tracing::warn!(%error, "the store could not be copied");
     }
@@ -208,6 +210,8 @@ async fn assemble(
         if let Some(message) = message {
             tracing::error!("{message}");
         }
+        // A node may have been removed while nothing was kept, or just before an end.
+        history.keep_only(nodes.iter().map(|row| row.name.to_string()).collect()).await?;
         Some(history)
     } else {
         None
@@ -315,7 +319,7 @@ async fn maintain(core: Arc<Core>, files: StateFiles, tls: Arc<ArcSwap<ServerCon
     rounds.tick().await;
     loop {
         rounds.tick().await;
-        store_minutes(&core).await;
+        store_minutes(&core, core.clock.wall_ms()).await;
         core.denials.sweep();
         if let Err(error) = core.store.prune(core.clock.wall_ms()).await {
             tracing::error!(%error, "the store could not be pruned");
@@ -327,13 +331,17 @@ async fn maintain(core: Arc<Core>, files: StateFiles, tls: Arc<ArcSwap<ServerCon
     }
 }
 
-async fn store_minutes(core: &Core) {
+/// Stores the minutes that are over by `wall_ms`. What the disk refuses is kept for the next time.
+async fn store_minutes(core: &Core, wall_ms: i64) {
     let Some(history) = &core.history else { return };
-    let rows = std::mem::take(&mut *core.minutes.lock().unwrap_or_else(PoisonError::into_inner));
-    let keep_minutes = i64::from(core.config.load().history.minutes_keep_hours) * 60;
-    let from = core.clock.wall_ms().div_euclid(60_000) - keep_minutes;
-    if let Err(error) = history.store_minutes(rows, from).await {
+    core.add_minutes(core.registry.end_minutes(wall_ms.div_euclid(60_000)));
+    let mut rows = std::mem::take(&mut *core.minutes.lock().unwrap_or_else(PoisonError::into_inner));
+    rows.retain(|row| core.registry.contains(row.node.as_str()));
+    let rows: Arc<[MinuteRow]> = rows.into();
+    let keep = Keep::new(&core.config.load().history);
+    if let Err(error) = history.store_minutes(Arc::clone(&rows), core.clock.wall_ms().div_euclid(1000), keep).await {
         tracing::error!(%error, "minutes could not be stored");
+        core.add_minutes(rows.iter().cloned());
     }
 }
 

@@ -66,12 +66,16 @@ pub struct CertificateConfig {
 /// The `[history]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryConfig {
-    /// Whether minute averages are kept at all.
+    /// Whether anything is kept at all.
     pub enabled: bool,
     /// Samples of each node that are kept in memory.
     pub recent_points: usize,
-    /// How long minute averages are kept, hours.
+    /// How long minutes are kept, hours.
     pub minutes_keep_hours: u32,
+    /// How long ten minutes are kept, days.
+    pub ten_minutes_keep_days: u32,
+    /// How long two hours are kept, days.
+    pub two_hours_keep_days: u32,
 }
 
 /// The `[limits]` table.
@@ -140,6 +144,8 @@ struct RawHistory {
     enabled: Option<bool>,
     recent_points: Option<usize>,
     minutes_keep_hours: Option<u32>,
+    ten_minutes_keep_days: Option<u32>,
+    two_hours_keep_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -220,6 +226,20 @@ impl TryFrom<RawConfig> for Config {
                 enabled: raw.history.enabled.unwrap_or(true),
                 recent_points: within("history.recent_points", raw.history.recent_points, 60, 0, 1000)?,
                 minutes_keep_hours: within("history.minutes_keep_hours", raw.history.minutes_keep_hours, 48, 1, 8784)?,
+                ten_minutes_keep_days: within(
+                    "history.ten_minutes_keep_days",
+                    raw.history.ten_minutes_keep_days,
+                    90,
+                    1,
+                    3660,
+                )?,
+                two_hours_keep_days: within(
+                    "history.two_hours_keep_days",
+                    raw.history.two_hours_keep_days,
+                    1100,
+                    1,
+                    36_600,
+                )?,
             },
             limits: LimitConfig {
                 connections: within("limits.connections", raw.limits.connections, 16_384, 16, 1_000_000)?,

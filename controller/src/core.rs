@@ -15,10 +15,11 @@ use crate::commands::Commands;
 use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
+use crate::history::MinuteRow;
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
-use crate::store::{AuditEntry, History, MinuteRow, Store};
+use crate::store::{AuditEntry, History, Store};
 
 /// The cluster's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,13 +88,12 @@ impl Core {
         told.iter().map(ToString::to_string).collect()
     }
 
-    /// Keeps a completed minute until the next are stored. If the disk has refused them for long, the newest is dropped.
-    pub fn add_minute(&self, minute: MinuteRow) {
+    /// Keeps completed minutes until the next are stored. If the disk has refused them for long, the newest are dropped.
+    pub fn add_minutes(&self, rows: impl IntoIterator<Item = MinuteRow>) {
         const MOST_WAITING: usize = 100_000;
         let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
-        if minutes.len() < MOST_WAITING {
-            minutes.push(minute);
-        }
+        let room = MOST_WAITING.saturating_sub(minutes.len());
+        minutes.extend(rows.into_iter().take(room));
     }
 
     /// The identity of a subject in this cluster.

@@ -11,6 +11,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/alerts.md",
     "docs/backup.md",
     "docs/ctl.md",
+    "docs/history.md",
     "docs/packages.md",
     "docs/power.md",
 ];

@@ -66,25 +66,135 @@ async fn minutes_are_averaged_and_survive_a_restart() {
     pi.stop().await.unwrap();
     fleet.stop_controller().await.unwrap();
 
-    let database = Connection::open(fleet.state().join("history.db")).unwrap();
-    let (cpu, memory, load): (f64, f64, f64) = database
-        .query_row("SELECT cpu, memory, load FROM minutes WHERE node = 'pi-1' AND minute = ?1", [minute], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .unwrap();
-    let of_minute = recent.iter().filter(|point| point.wall_unix_ms.div_euclid(60_000) == minute);
-    let (mut sum, mut count) = (0.0, 0.0);
-    for point in of_minute {
-        sum += f64::from(point.cpu_percent.unwrap());
-        count += 1.0;
-    }
-    assert!((cpu - sum / count).abs() < 0.5, "stored {cpu}, seen {}", sum / count);
-    assert!(memory > 0.0 && load >= 0.0);
     fleet.start_controller().await.unwrap();
     let shown = fleet.ctl().json("node show pi-1").await.unwrap();
     let minutes = shown["minutes"].as_array().unwrap();
-    assert_eq!(minutes.len(), 1, "{shown:#}");
-    assert!((minutes[0]["cpu_percent"].as_f64().unwrap() - cpu).abs() < 0.01, "{shown:#}");
+    // The minute under way was stored, too, when the controller ended.
+    assert_eq!(minutes.len(), 2, "{shown:#}");
+    let mut seen = recent.iter().filter(|point| point.wall_unix_ms.div_euclid(60_000) == minute);
+    let mut cpu: Vec<_> = seen.by_ref().map(|point| f64::from(point.cpu_percent.unwrap())).collect();
+    cpu.sort_by(f64::total_cmp);
+    let mean = cpu.iter().sum::<f64>() / cpu.len() as f64;
+    let stored = minutes[0]["cpu_percent"].as_f64().unwrap();
+    assert!((stored - mean).abs() < 0.5, "stored {stored}, seen {mean}");
+    let history = fleet.client().history("pi-1", 3600, 0).await.unwrap();
+    assert_eq!((history.step_seconds, history.points.len()), (60, 2));
+    assert_eq!(history.points[0].wall_unix_ms, minute * 60_000);
+    let spread = history.points[0].cpu_percent.unwrap();
+    assert!((f64::from(spread.low) - cpu[0]).abs() < 0.06, "{spread:?} {cpu:?}");
+    assert!((f64::from(spread.high) - cpu[cpu.len() - 1]).abs() < 0.06, "{spread:?} {cpu:?}");
+    let memory = history.points[0].memory_used_percent.unwrap();
+    assert!(memory.low > 0.0 && memory.low <= memory.mean && memory.mean <= memory.high, "{memory:?}");
+}
+
+/// A fleet whose controller and agents live by a clock that can be set.
+async fn fleet_with_a_clock() -> (Fleet, FakeTime) {
+    let mut fleet = Fleet::prepare().unwrap();
+    let clock = FakeTime::new(&fleet.folder().join("clock"), "+0").unwrap();
+    fleet.environment = clock.environment();
+    fleet.init().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    (fleet, clock)
+}
+
+/// Sets the clock, and waits until there are samples of that time.
+async fn live_at(fleet: &Fleet, clock: &FakeTime, reading: &str) {
+    let newest = async || {
+        let recent = fleet.client().node("pi-1").await?.recent;
+        Ok::<_, anyhow::Error>(recent.last().map_or(0, |point| point.wall_unix_ms))
+    };
+    let before = wait_for("a sample", async || Ok(Some(newest().await?).filter(|newest| *newest > 0))).await.unwrap();
+    clock.set(reading).unwrap();
+    wait_for("a sample of another time", async || Ok(((newest().await? - before).abs() > 30 * 60_000).then_some(())))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn days_are_rolled_up_and_a_jump_of_the_clock_loses_nothing() {
+    let (mut fleet, clock) = fleet_with_a_clock().await;
+    let mut pi = fleet.join("pi-1").await.unwrap();
+    for reading in ["+1h", "+5h", "+30h", "+50d", "+31h", "+4d"] {
+        live_at(&fleet, &clock, reading).await;
+    }
+    pi.stop().await.unwrap();
+    fleet.stop_controller().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    // The 50 days are not in what is asked for.
+    let day = 24 * 3600;
+    for (since_s, step_s) in [(6 * day, 600), (1000 * day, 64_800)] {
+        let history = fleet.client().history("pi-1", since_s, 0).await.unwrap();
+        assert_eq!(history.step_seconds, step_s, "{history:#?}");
+        let minutes: u32 = history.points.iter().map(|point| point.heard_minutes).sum();
+        assert!((6..=12).contains(&minutes), "{minutes} minutes: {history:#?}");
+        assert!(history.expected_minutes > 3 * 24 * 60 && history.expected_minutes < 5 * 24 * 60, "{history:#?}");
+        let span_ms = history.until_unix_ms - history.since_unix_ms;
+        assert_eq!(span_ms, since_s as i64 * 1000);
+        let first_ms = history.first_unix_ms.unwrap();
+        assert!((first_ms - (history.until_unix_ms - 4 * 24 * 3_600_000)).abs() < 5 * 60_000, "{history:#?}");
+    }
+    let points = async |since_s| fleet.client().history("pi-1", since_s, 0).await.unwrap().points.len();
+    assert!(points(6 * day).await >= 5, "each time by itself");
+    assert_eq!(fleet.client().history("pi-1", 6 * day, 2).await.unwrap().points.len(), 2);
+}
+
+#[tokio::test]
+async fn a_kill_loses_the_minute_under_way_at_most() {
+    let (mut fleet, clock) = fleet_with_a_clock().await;
+    let _pi = fleet.join("pi-1").await.unwrap();
+    live_at(&fleet, &clock, "+1h").await;
+    live_at(&fleet, &clock, "+2h").await;
+    async fn heard(fleet: &Fleet) -> anyhow::Result<Vec<i64>> {
+        let history = fleet.client().history("pi-1", 24 * 3600, 0).await?;
+        Ok(history.points.iter().map(|point| point.wall_unix_ms).collect())
+    }
+    let look = async || Ok(Some(heard(&fleet).await?).filter(|points| points.len() >= 2));
+    let before = wait_for("two minutes to be stored", look).await.unwrap();
+    fleet.kill_controller().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    let after = heard(&fleet).await.unwrap();
+    assert!(before.iter().all(|point| after.contains(point)), "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn with_a_node_goes_its_history() {
+    let (mut fleet, clock) = fleet_with_a_clock().await;
+    let _pi = fleet.join("pi-1").await.unwrap();
+    let _other = fleet.join("pi-2").await.unwrap();
+    live_at(&fleet, &clock, "+3h").await;
+    fleet.stop_controller().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    assert!(!fleet.client().history("pi-1", 24 * 3600, 0).await.unwrap().points.is_empty());
+    fleet.ctl().ok("node remove pi-1 --yes").await.unwrap();
+    let refused = fleet.client().history("pi-1", 24 * 3600, 0).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("there is no node pi-1"), "{refused:#}");
+    fleet.stop_controller().await.unwrap();
+    let database = Connection::open(fleet.state().join("history.db")).unwrap();
+    let names: Vec<String> = database
+        .prepare("SELECT name FROM nodes")
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    assert_eq!(names, ["pi-2"]);
+    for table in ["by_minute", "by_ten_minutes", "by_two_hours"] {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE node NOT IN (SELECT id FROM nodes)");
+        let left: i64 = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_for_is_refused() {
+    let fleet = Fleet::start_with(&[("history.enabled", "false")]).await.unwrap();
+    let _pi = fleet.join("pi-1").await.unwrap();
+    let refused = fleet.client().history("pi-1", 3600, 0).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("no history is kept"), "{refused:#}");
+    let fleet = Fleet::start().await.unwrap();
+    let _pi = fleet.join("pi-1").await.unwrap();
+    for since_s in [0, u64::MAX] {
+        let refused = fleet.client().history("pi-1", since_s, 0).await.unwrap_err();
+        assert!(format!("{refused:#}").contains("since_seconds_ago: "), "{refused:#}");
+    }
+    assert!(fleet.client().history("pi-1", 3600, u32::MAX).await.unwrap().points.is_empty());
 }
 
 #[tokio::test]

@@ -71,6 +71,21 @@ impl Client {
         self.ask(async |channel| Ok(FleetClient::new(channel).get_node(request).await?.into_inner())).await
     }
 
+    /// The past of one node in at most so many points.
+    ///
+    /// # Errors
+    /// When the controller does not tell.
+    pub async fn history(
+        &self,
+        name: &str,
+        since_seconds_ago: u64,
+        max_points: u32,
+    ) -> anyhow::Result<v1::NodeHistory> {
+        let name = name.to_owned();
+        let request = v1::GetHistoryRequest { name, since_seconds_ago, until_seconds_ago: 0, max_points };
+        self.ask(async |channel| Ok(FleetClient::new(channel).get_history(request).await?.into_inner())).await
+    }
+
     /// One node's state.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.Sessions/Open", Requirement::Node),
     ("/rackhaven.v1.Fleet/GetStatus", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Fleet/GetNode", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.Fleet/GetHistory", Requirement::AtLeast(Role::Viewer)),
     ("/rackhaven.v1.Fleet/InviteNode", Requirement::AtLeast(Role::Admin)),
     ("/rackhaven.v1.Fleet/RejoinNode", Requirement::AtLeast(Role::Admin)),
     ("/rackhaven.v1.Fleet/RemoveNode", Requirement::AtLeast(Role::Admin)),

@@ -6,8 +6,8 @@ use rackhaven_proto::v1;
 
 use super::session::Slot;
 use super::{Liveness, Outbox, Reading, SessionId, Thresholds};
-use crate::history::{MinuteSum, point};
-use crate::store::{MinuteRow, NodeRow};
+use crate::history::{MinuteRow, MinuteSum, point};
+use crate::store::NodeRow;
 
 /// A node that changed into a state that is worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +235,11 @@ impl Registry {
         node.reading = Some(reading);
         node.sample_ms = now_ms;
         complete
+    }
+
+    /// The minutes of all nodes that are over, `current` being the one that is not.
+    pub fn end_minutes(&self, current: i64) -> Vec<MinuteRow> {
+        self.lock().by_name.iter_mut().filter_map(|(name, node)| node.minute.end(name, current)).collect()
     }
 
     /// A node has said that it goes off.

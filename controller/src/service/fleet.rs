@@ -8,7 +8,7 @@ use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
 use super::summary::{Whole, judge, summary, whole};
-use super::{Answers, bad_input, node_command, store_failed};
+use super::{Answers, bad_input, node_command, past, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
 use crate::history::minute_point;
@@ -158,6 +158,12 @@ impl Fleet for FleetService {
         }))
     }
 
+    async fn get_history(&self, request: Request<v1::GetHistoryRequest>) -> Result<Response<v1::NodeHistory>, Status> {
+        let request = request.into_inner();
+        let name = self.existing(&request.name)?;
+        past::history(&self.core, name, &request).await.map(Response::new)
+    }
+
     async fn invite_node(&self, request: Request<v1::InviteNodeRequest>) -> Result<Response<v1::Invitation>, Status> {
         let context = call_context(&request)?;
         let request = request.into_inner();
@@ -212,6 +218,11 @@ impl Fleet for FleetService {
         let outbox = core.registry.remove(&name).flatten();
         core.commands.forget(&name);
         core.backups.forget(&name);
+        if let Some(history) = &core.history
+            && let Err(error) = history.forget(name.to_string()).await
+        {
+            tracing::error!(%error, node = %name, "its history will be forgotten at the next start");
+        }
         if let Some(outbox) = &outbox {
             outbox.end(Status::permission_denied(format!("{name} was removed from the fleet")));
         }

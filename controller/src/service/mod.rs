@@ -8,6 +8,7 @@ mod events;
 mod fleet;
 mod logs;
 mod node_command;
+mod past;
 mod power;
 mod session_backups;
 mod sessions;

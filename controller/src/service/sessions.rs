@@ -272,9 +272,7 @@ impl Session {
                 let sample = Sample::try_from(wire).map_err(bad_input)?;
                 core.registry.heard(&self.name, None, now_ms, false);
                 let wall_ms = core.history.as_ref().map(|_| core.clock.wall_ms());
-                if let Some(minute) = core.registry.sample(&self.name, &sample, now_ms, wall_ms) {
-                    core.add_minute(minute);
-                }
+                core.add_minutes(core.registry.sample(&self.name, &sample, now_ms, wall_ms));
                 Ok(())
             }
             other => Box::pin(self.take_rare(other)).await,

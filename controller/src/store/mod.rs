@@ -32,7 +32,7 @@ pub use backups::{BackupFilter, BackupRunRow, JobArchives};
 pub use certificates::CertificateRow;
 pub use commands::{CommandRow, CommandState};
 pub use events::{EventFilter, EventRow};
-pub use history::{History, MinuteRow};
+pub use history::{History, NodePast};
 pub use nodes::NodeRow;
 pub use outages::{OutageRecord, OutageRow, TimelineRow};
 pub(crate) use tokens::Enrolment;

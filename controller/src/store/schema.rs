@@ -101,13 +101,49 @@ CREATE TABLE alert_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), position INT
 /// Figures of the past. May be lost without harm.
 pub(super) const HISTORY: Schema = Schema {
     file_name: "history.db",
-    steps: &["
+    steps: &[
+        "
 CREATE TABLE minutes (
     node TEXT NOT NULL, minute INTEGER NOT NULL, cpu REAL, memory REAL, temperature REAL, load REAL, disk REAL,
     PRIMARY KEY (node, minute)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX minutes_by_age ON minutes (minute);
-"],
+",
+        // Figures in whole tenths (load: hundredths), and by how much the least was below and the greatest above: small
+        // numbers take the least room.
+        "
+CREATE TABLE nodes (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE rolled_up (level INTEGER PRIMARY KEY, slot INTEGER NOT NULL) STRICT;
+CREATE TABLE by_minute (
+    node INTEGER NOT NULL, slot INTEGER NOT NULL, minutes INTEGER NOT NULL,
+    cpu INTEGER, cpu_below INTEGER, cpu_above INTEGER, memory INTEGER, memory_below INTEGER, memory_above INTEGER,
+    temperature INTEGER, temperature_below INTEGER, temperature_above INTEGER,
+    load INTEGER, load_below INTEGER, load_above INTEGER, disk INTEGER, disk_below INTEGER, disk_above INTEGER,
+    PRIMARY KEY (node, slot)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE by_ten_minutes (
+    node INTEGER NOT NULL, slot INTEGER NOT NULL, minutes INTEGER NOT NULL,
+    cpu INTEGER, cpu_below INTEGER, cpu_above INTEGER, memory INTEGER, memory_below INTEGER, memory_above INTEGER,
+    temperature INTEGER, temperature_below INTEGER, temperature_above INTEGER,
+    load INTEGER, load_below INTEGER, load_above INTEGER, disk INTEGER, disk_below INTEGER, disk_above INTEGER,
+    PRIMARY KEY (node, slot)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE by_two_hours (
+    node INTEGER NOT NULL, slot INTEGER NOT NULL, minutes INTEGER NOT NULL,
+    cpu INTEGER, cpu_below INTEGER, cpu_above INTEGER, memory INTEGER, memory_below INTEGER, memory_above INTEGER,
+    temperature INTEGER, temperature_below INTEGER, temperature_above INTEGER,
+    load INTEGER, load_below INTEGER, load_above INTEGER, disk INTEGER, disk_below INTEGER, disk_above INTEGER,
+    PRIMARY KEY (node, slot)
+) STRICT, WITHOUT ROWID;
+INSERT INTO nodes (name) SELECT DISTINCT node FROM minutes;
+INSERT INTO by_minute
+    SELECT nodes.id, minute, 1, CAST(round(cpu * 10) AS INTEGER), 0, 0, CAST(round(memory * 10) AS INTEGER), 0, 0,
+        CAST(round(temperature * 10) AS INTEGER), 0, 0, CAST(round(load * 100) AS INTEGER), 0, 0,
+        CAST(round(disk * 10) AS INTEGER), 0, 0
+    FROM minutes JOIN nodes ON nodes.name = minutes.node;
+DROP TABLE minutes;
+",
+    ],
 };
 
 /// Opens, checks and migrates a database.

@@ -30,6 +30,7 @@ type Issuer = Box<dyn FnMut(&[u8]) -> Result<EnrolResponse, Status> + Send>;
 pub(crate) struct Script {
     pub(crate) status: FleetStatus,
     pub(crate) detail: NodeDetail,
+    pub(crate) history: NodeHistory,
     pub(crate) invitation: Invitation,
     /// One stretch for each call, so that a connection can be cut in between.
     pub(crate) events: Vec<Vec<StoredEvent>>,
@@ -180,6 +181,10 @@ impl Fleet for Controller {
 
     async fn get_node(&self, request: Request<GetNodeRequest>) -> Result<Response<NodeDetail>, Status> {
         self.answer(&request, |script| script.detail.clone())
+    }
+
+    async fn get_history(&self, request: Request<GetHistoryRequest>) -> Result<Response<NodeHistory>, Status> {
+        self.answer(&request, |script| script.history.clone())
     }
 
     async fn invite_node(&self, request: Request<InviteNodeRequest>) -> Result<Response<Invitation>, Status> {
