@@ -4,6 +4,7 @@
 
 mod alert_channels;
 mod alert_mail;
+mod alert_storms;
 mod alerts;
 mod audit;
 mod backup_agent;

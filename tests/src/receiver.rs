@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rustls::ServerConfig;
@@ -10,11 +11,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::address;
 use crate::process::{command, run_to_end};
+use crate::rack::now;
 
 /// What a receiver does with a request.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub enum Reply {
     Silence,
     /// Closes the connection.
     Hangup,
+    /// Sends this, but takes so long before.
+    Late(Duration, Vec<u8>),
 }
 
 impl Reply {
@@ -35,11 +39,23 @@ impl Reply {
         let head = format!("HTTP/1.1 {status} So\r\ncontent-length: {}\r\n{headers}\r\n", text.len());
         Self::Bytes((head + text).into_bytes())
     }
+
+    /// Whether it says that the request was refused. What hears nothing may have been taken.
+    fn refuses(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) | Self::Late(_, bytes) => !bytes.starts_with(b"HTTP/1.1 2"),
+            Self::Endless(_) | Self::Silence | Self::Hangup => false,
+        }
+    }
 }
 
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// When it was there as a whole.
+    pub at: Instant,
+    /// Whether its sender was told that it is not taken.
+    pub refused: bool,
     /// Its first line and headers, in lower case but for the first line.
     pub head: String,
     /// Its body.
@@ -53,11 +69,19 @@ impl Received {
     }
 }
 
+/// Chooses what to do with the next request.
+type Choice = Box<dyn FnMut() -> Reply + Send>;
+
+/// What all connections of a receiver share.
+struct Shared {
+    choice: Mutex<Choice>,
+    received: Mutex<Vec<Received>>,
+}
+
 /// A receiver at an address of its own. Ends on drop.
-#[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
@@ -68,27 +92,42 @@ impl Receiver {
     /// When it cannot listen.
     pub async fn start(reply: Reply, identity: Option<&Identity>) -> anyhow::Result<Self> {
         let ip = identity.map_or_else(|| address::fresh().ip(), |identity| identity.ip);
-        let listener = TcpListener::bind((ip, 0)).await.context("listening for alerts")?;
+        Self::start_at((ip, 0).into(), reply, identity).await
+    }
+
+    /// The same at this address.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn start_at(address: SocketAddr, reply: Reply, identity: Option<&Identity>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.context("listening for alerts")?;
         let address = listener.local_addr()?;
         let acceptor = identity.map(|identity| TlsAcceptor::from(Arc::clone(&identity.server)));
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&received);
+        let shared =
+            Arc::new(Shared { choice: Mutex::new(Box::new(move || reply.clone())), received: Mutex::default() });
+        let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (reply, seen, acceptor) = (reply.clone(), Arc::clone(&seen), acceptor.clone());
-                tokio::spawn(async move {
+                let (shared, acceptor) = (Arc::clone(&of_task), acceptor.clone());
+                connections.spawn(async move {
                     // How a connection ends is the sender's business.
                     let _ = match acceptor {
-                        None => serve(stream, &reply, &seen).await,
+                        None => serve(stream, &shared).await,
                         Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => serve(stream, &reply, &seen).await,
+                            Ok(stream) => serve(stream, &shared).await,
                             Err(error) => Err(error.into()),
                         },
                     };
                 });
             }
         });
-        Ok(Self { address, received, task })
+        Ok(Self { address, shared, task })
+    }
+
+    /// Chooses otherwise from now on.
+    pub fn reply_by(&self, choice: impl FnMut() -> Reply + Send + 'static) {
+        *self.shared.choice.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(choice);
     }
 
     /// Where it listens.
@@ -98,7 +137,7 @@ impl Receiver {
 
     /// All that came whole, in order.
     pub fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -108,11 +147,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    reply: &Reply,
-    seen: &Mutex<Vec<Received>>,
-) -> anyhow::Result<()> {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> anyhow::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
     stream.read_line(&mut head).await?;
@@ -132,14 +167,19 @@ async fn serve(
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    let received = Received { head, body: String::from_utf8(body)? };
-    seen.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+    let reply = shared.choice.lock().unwrap_or_else(PoisonError::into_inner)();
+    let received = Received { at: now(), refused: reply.refuses(), head, body: String::from_utf8(body)? };
+    shared.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
     match reply {
-        Reply::Bytes(bytes) => stream.write_all(bytes).await?,
+        Reply::Bytes(bytes) => stream.write_all(&bytes).await?,
+        Reply::Late(wait, bytes) => {
+            tokio::time::sleep(wait).await;
+            stream.write_all(&bytes).await?;
+        }
         Reply::Hangup => {}
         Reply::Silence => drop(stream.read_u8().await),
         Reply::Endless(start) => {
-            stream.write_all(start).await?;
+            stream.write_all(&start).await?;
             while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
         }
     }

@@ -33,9 +33,15 @@ pub struct Gauge {
     connected: AtomicUsize,
     opened: AtomicUsize,
     ordered_ms: Mutex<Vec<i64>>,
+    full_disks: AtomicUsize,
 }
 
 impl Gauge {
+    /// So many more file systems appear on each agent, all of them full.
+    pub fn fill_disks(&self, count: usize) {
+        self.full_disks.store(count, Ordering::Relaxed);
+    }
+
     /// Agents with a session.
     pub fn connected(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
@@ -159,7 +165,9 @@ async fn session(
             }
             _ = samples.tick() => {
                 sequence += 1;
-                outbox.send(message(Body::Sample(sample(sequence)))).await?;
+                let mut sample = sample(sequence);
+                sample.file_systems.extend((0..gauge.full_disks.load(Ordering::Relaxed)).map(full_disk));
+                outbox.send(message(Body::Sample(sample))).await?;
             }
         }
     }
@@ -224,6 +232,17 @@ fn hello(node: &SimNode) -> anyhow::Result<v1::Hello> {
         wall_unix_ms: SystemClock::unix_ms(),
     };
     Ok(hello.into())
+}
+
+fn full_disk(number: usize) -> v1::FileSystem {
+    v1::FileSystem {
+        mount_point: format!("/srv/{number}"),
+        fs_type: "ext4".to_owned(),
+        total_bytes: 1_000_000,
+        used_bytes: 995_000,
+        available_bytes: 5_000,
+        ..v1::FileSystem::default()
+    }
 }
 
 /// What a Raspberry Pi 4 with one SD card and a VPN reports.

@@ -212,6 +212,7 @@ mod tests {
             include_str!("../../../proto/rackhaven/v1/enrolment.proto"),
             include_str!("../../../proto/rackhaven/v1/event.proto"),
             include_str!("../../../proto/rackhaven/v1/fleet.proto"),
+            include_str!("../../../proto/rackhaven/v1/log.proto"),
             include_str!("../../../proto/rackhaven/v1/power.proto"),
             include_str!("../../../proto/rackhaven/v1/session.proto"),
         ];

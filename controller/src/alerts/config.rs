@@ -98,10 +98,11 @@ fn set(rules: &mut Rules, rule: Rule, raw: RawRule) -> Result<(), Invalid> {
             None => {}
         }
     }
-    if let Some((warning, critical)) = setting.warning.zip(setting.critical)
-        && warning > critical
-    {
-        return Err(Invalid::new(key("warning"), format!("{warning} is above critical, {critical}")));
+    if let Some((warning, critical)) = setting.warning.zip(setting.critical) {
+        let side = if rule.shipped().less_is_worse { "below" } else { "above" };
+        if (side == "above" && warning > critical) || (side == "below" && warning < critical) {
+            return Err(Invalid::new(key("warning"), format!("{warning} is {side} critical, {critical}")));
+        }
     }
     match raw.severity {
         Some(_) if has_value => return Err(Invalid::new(key("severity"), "comes from warning and critical")),
@@ -145,11 +146,14 @@ mod tests {
         };
         assert_eq!(parse(&keys(general)), parse(""));
         let (_, rule) = rule.split_once('\n').unwrap();
-        let (rule, _) = rule.split_once("\n[[").unwrap_or((rule, ""));
+        let (rule, channel) = rule.split_once("#[[alerts.channel]]\n").unwrap();
         let mut config = parse(&format!("[rule.disk-full]\n{}", keys(rule))).unwrap();
         assert_eq!(config.rules.get(Rule::DiskFull).nodes.len(), 1);
         config.rules.get_mut(Rule::DiskFull).nodes.clear();
         assert_eq!(config, AlertsConfig::default());
+        let (channel, deadman) = channel.split_once("#[alerts.deadman]\n").unwrap();
+        let told = parse(&format!("[[channel]]\n{}[deadman]\n{}", keys(channel), keys(deadman))).unwrap();
+        assert_eq!((told.channels.len(), told.deadman.is_some(), told.rules), (1, true, config.rules));
     }
 
     #[test]
@@ -158,6 +162,7 @@ mod tests {
             ("group_seconds = 301", "alerts.group_seconds: 301 is not between 0 and 300"),
             ("[rule.disk-ful]", "alerts.rule: there is no rule \"disk-ful\""),
             ("[rule.disk-full]\nwarning = 98", "alerts.rule.disk-full.warning: 98 is above critical, 97"),
+            ("[rule.disk-full-soon]\nwarning = 3", "alerts.rule.disk-full-soon.warning: 3 is below critical, 4"),
             ("[rule.disk-full]\nseverity = 'info'", "alerts.rule.disk-full.severity: comes from warning and critical"),
             ("[rule.node-down]\nwarning = 1", "alerts.rule.node-down.warning: this rule has no value, but a severity"),
             (

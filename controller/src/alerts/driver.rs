@@ -8,11 +8,14 @@ use super::Ask;
 use super::core::{Alerts, Change, ChangeKind, Now, Outcome, Silence};
 use super::gather::Gatherer;
 use super::outbox::word;
+use super::rules::Rule;
 use crate::core::Core;
 use crate::store::{AlertCommit, AlertTurn, EventFilter, EventRow, NewOutboxRow};
 
 /// Between two looks, when nothing calls for one.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often what waits to be told is counted, milliseconds.
+const COUNT_EVERY_MS: u64 = 10_000;
 /// Most events that are made up for at a time.
 const EVENTS_AT_ONCE: u32 = 1000;
 
@@ -27,6 +30,7 @@ pub async fn drive(core: Arc<Core>) {
         cursor: core.alerts.cursor,
         unwritten: AlertCommit::default(),
         next_silence: 1,
+        counted_ms: None,
     };
     driver.next_silence = driver.alerts.silences().iter().map(|silence| silence.id).max().unwrap_or(0) + 1;
     let mut fresh = driver.missed(&core).await;
@@ -63,6 +67,8 @@ struct Driver {
     /// What the store did not take yet.
     unwritten: AlertCommit,
     next_silence: u64,
+    /// When what waits was counted last, the controller's monotonic milliseconds.
+    counted_ms: Option<u64>,
 }
 
 impl Driver {
@@ -87,6 +93,7 @@ impl Driver {
         let now = now(core);
         let before = self.cursor.unwrap_or(0);
         let news: Vec<_> = fresh.iter().filter(|event| event.position > before).collect();
+        self.count_waiting(core).await;
         let mut scan = self.gatherer.gather(core, &config);
         let labels = |event: &EventRow| core.registry.labels(&event.node.parse().ok()?);
         for condition in news.iter().filter_map(|event| super::facts::event(rules, event, labels(event).as_ref())) {
@@ -103,10 +110,28 @@ impl Driver {
         }
     }
 
+    /// Counts what waits to be told, now and then.
+    async fn count_waiting(&mut self, core: &Core) {
+        let now_ms = core.clock.monotonic_ms();
+        if self.counted_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < COUNT_EVERY_MS) {
+            return;
+        }
+        self.counted_ms = Some(now_ms);
+        match core.store.outbox_length().await {
+            Ok(waiting) => self.gatherer.waiting = waiting,
+            Err(error) => tracing::error!(%error, "what waits to be told could not be counted"),
+        }
+    }
+
     fn commit_of(&self, core: &Core, outcome: Outcome, wall_ms: i64) -> AlertCommit {
         let config = core.config.load();
         let told = outcome.notices.iter().flat_map(|notice| {
-            let wants = config.alerts.channels.iter().filter(|channel| channel.wants(notice.alert.severity));
+            let wants = config.alerts.channels.iter().filter(|channel| {
+                // That a channel fails cannot be told through it.
+                let itself =
+                    notice.alert.key.rule == Rule::ChannelFailing && notice.alert.key.subject == channel.name();
+                channel.wants(notice.alert.severity) && !itself
+            });
             wants.map(|channel| NewOutboxRow {
                 channel: channel.name().to_owned(),
                 resolved: word(notice.kind) == "resolved",
@@ -127,13 +152,22 @@ impl Driver {
         }
     }
 
-    /// Writes what was decided, with what could not be written before; only then it is shown and told.
+    /// Writes what was decided, with what could not be written before; then it is shown and told.
     async fn write(&mut self, core: &Core, commit: AlertCommit) -> Result<(), String> {
+        let mut outbox = core.alerts.take_all_unstored();
+        outbox.append(&mut self.unwritten.outbox);
+        self.unwritten.outbox = outbox;
         self.unwritten.extend(commit);
         if !self.unwritten.is_empty() {
             let written = core.store.commit_alerts(self.unwritten.clone()).await;
             core.alerts.set_healthy(written.is_ok());
-            written.map_err(|error| error.to_string())?;
+            if let Err(error) = written {
+                // What stands must be told all the same, most of all when the disk is the trouble.
+                core.alerts.give_unstored(std::mem::take(&mut self.unwritten.outbox));
+                core.alerts.publish(&self.alerts);
+                core.alerts.ring();
+                return Err(error.to_string());
+            }
         }
         let tells = !self.unwritten.outbox.is_empty();
         self.unwritten = AlertCommit::default();

@@ -8,6 +8,8 @@ use rackhaven_proto::v1;
 
 use super::core::{Condition, Scan};
 use super::facts;
+use super::forecast::Trend;
+use super::rules::Rules;
 use crate::config::Config;
 use crate::core::Core;
 use crate::fleet::{NodeView, Reading};
@@ -25,12 +27,18 @@ pub(super) struct Gatherer {
     disk: Option<(u64, Option<f64>)>,
     /// As it was looked at last.
     pub(super) on_battery: bool,
+    /// How many messages wait to be told, as it was counted last.
+    pub(super) waiting: u64,
 }
 
 struct Seen {
+    /// By the configuration as it is now.
+    current: bool,
     reading: Arc<Reading>,
     labels: Labels,
     conditions: Vec<Condition>,
+    /// How its file systems fill, by mount point.
+    trends: BTreeMap<String, Trend>,
 }
 
 impl Gatherer {
@@ -38,7 +46,7 @@ impl Gatherer {
     pub(super) fn gather(&mut self, core: &Core, config: &Arc<Config>) -> Scan {
         let rules = &config.alerts.rules;
         if self.config.as_ref().is_none_or(|old| !Arc::ptr_eq(old, config)) {
-            self.samples.clear();
+            self.samples.values_mut().for_each(|seen| seen.current = false);
             self.config = Some(Arc::clone(config));
         }
         let (now_ms, wall_ms) = (core.clock.monotonic_ms(), core.clock.wall_ms());
@@ -49,8 +57,11 @@ impl Gatherer {
         for node in &views {
             let left_ms = ends.get(node.name.as_str()).map(|end_s| end_s.saturating_mul(1000).saturating_sub(wall_ms));
             facts::node(rules, node, left_ms, &mut scan);
-            if matches!(node.state, NodeState::Up | NodeState::Suspect) {
-                self.of_sample(rules, node).iter().for_each(|condition| scan.add(condition.clone()));
+            if matches!(node.state, NodeState::Up | NodeState::Suspect)
+                && let Some(seen) = self.of_sample(rules, node, now_ms)
+            {
+                seen.conditions.iter().for_each(|condition| scan.add(condition.clone()));
+                facts::forecast(rules, node, &seen.trends, &mut scan);
             }
         }
         self.on_battery = false;
@@ -66,20 +77,35 @@ impl Gatherer {
             facts::backups(rules, &troubles, &labels, &mut scan);
         }
         let ends_ms = core.server_certificate_ends_s.load(Ordering::Relaxed).saturating_mul(1000);
-        facts::controller(rules, self.disk(core.store.folder(), now_ms), ends_ms.saturating_sub(wall_ms), &mut scan);
+        let of_controller = facts::Controller {
+            disk_percent: self.disk(core.store.folder(), now_ms),
+            certificate_left_ms: ends_ms.saturating_sub(wall_ms),
+            waiting: self.waiting,
+            failing: core.alerts.failing_channels(),
+        };
+        facts::controller(rules, &of_controller, &mut scan);
         scan
     }
 
-    fn of_sample(&mut self, rules: &super::rules::Rules, view: &NodeView) -> &[Condition] {
-        let Some(reading) = &view.reading else { return &[] };
+    fn of_sample(&mut self, rules: &Rules, view: &NodeView, now_ms: u64) -> Option<&Seen> {
+        let reading = view.reading.as_ref()?;
         let known = self.samples.get(&view.name);
-        if !known.is_some_and(|seen| Arc::ptr_eq(&seen.reading, reading) && seen.labels == view.labels) {
+        if !known.is_some_and(|seen| seen.current && Arc::ptr_eq(&seen.reading, reading) && seen.labels == view.labels)
+        {
             let sample = reading.sample().unwrap_or_default();
             let conditions = facts::sample(rules, view, &sample);
-            let seen = Seen { reading: Arc::clone(reading), labels: view.labels.clone(), conditions };
+            let mut earlier = self.samples.remove(&view.name).map(|seen| seen.trends).unwrap_or_default();
+            let trends = sample.file_systems.iter().filter_map(|fs| {
+                let mut trend = earlier.remove(&fs.mount_point).unwrap_or_default();
+                trend.add(now_ms, facts::used_percent(fs)?);
+                Some((fs.mount_point.clone(), trend))
+            });
+            let trends = trends.collect();
+            let (reading, labels) = (Arc::clone(reading), view.labels.clone());
+            let seen = Seen { current: true, reading, labels, conditions, trends };
             self.samples.insert(view.name.clone(), seen);
         }
-        self.samples.get(&view.name).map_or(&[], |seen| &seen.conditions)
+        self.samples.get(&view.name)
     }
 
     /// How full the disk of the state is, percent; none if that cannot be told.

@@ -11,6 +11,8 @@ mod desk;
 mod driver;
 /// From what the controller knows to what is wrong.
 pub mod facts;
+/// When disks will be full.
+pub mod forecast;
 mod gather;
 /// What waits to be told, and how it is handed over.
 mod outbox;

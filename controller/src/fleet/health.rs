@@ -1,6 +1,7 @@
 //! What is wrong with a node, and with the fleet. Pure.
 
 use rackhaven_proto::model::{NodeState, Sample, Severity, Verdict};
+use rackhaven_proto::v1::StorageHealth;
 
 /// Clock skew from which on it is a problem, milliseconds: TLS and Kerberos-like things break at minutes, logs at seconds.
 const SKEW_MS: u64 = 5_000;
@@ -10,6 +11,8 @@ const DISK_PERCENT: (f32, f32) = (90.0, 97.0);
 const MEMORY_PERCENT: f32 = 95.0;
 /// A Raspberry Pi throttles at 80 °C (soft) and 85 °C.
 const CELSIUS: (f32, f32) = (80.0, 90.0);
+/// Share of a disk's or card's life that is used up, percent.
+const LIFE_PERCENT: (f32, f32) = (80.0, 100.0);
 /// A certificate that ends within this was not renewed in time, milliseconds.
 pub(crate) const CERTIFICATE_MS: i64 = 7 * 24 * 3600 * 1000;
 
@@ -81,6 +84,13 @@ pub(super) fn sample_problems(sample: &Sample) -> Vec<Problem> {
     if wire.file_systems.iter().any(|fs| fs.mount_point == "/" && fs.read_only) {
         add(Severity::Critical, "disk / is read-only".to_owned());
     }
+    for storage in &wire.storage {
+        let (ails, text) = storage_ails(storage);
+        let worn = || graded(storage.used_life_percent?, LIFE_PERCENT);
+        if let Some(severity) = ails.or_else(worn) {
+            add(severity, text);
+        }
+    }
     if let Some(throttling) = &wire.throttling {
         if throttling.under_voltage_now {
             add(Severity::Critical, "under-voltage: weak power supply or cable".to_owned());
@@ -101,6 +111,19 @@ pub(super) fn sample_problems(sample: &Sample) -> Vec<Problem> {
     }
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     problems
+}
+
+/// What a disk or card tells of its health, and how bad that is besides how worn it is.
+pub(crate) fn storage_ails(storage: &StorageHealth) -> (Option<Severity>, String) {
+    let counted = |count: Option<u64>, what: &str| count.filter(|count| *count > 0).map(|n| format!("{n} {what}"));
+    let failing = storage.failing.then(|| "it says that it fails".to_owned());
+    let severity = failing.as_ref().map(|_| Severity::Critical);
+    let errors =
+        [counted(storage.bad_sectors, "bad sectors"), counted(storage.file_system_errors, "file system errors")];
+    let severity = severity.or(errors.iter().any(Option::is_some).then_some(Severity::Warning));
+    let life = storage.used_life_percent.map(|percent| format!("{percent:.0} % of its life used"));
+    let words: Vec<_> = [failing].into_iter().chain(errors).chain([life]).flatten().collect();
+    (severity, format!("{}: {}", storage.device, words.join(", ")))
 }
 
 /// Milliseconds as a person would say them.

@@ -6,7 +6,7 @@ mod reading;
 mod registry;
 mod session;
 
-pub(crate) use health::{CERTIFICATE_MS, span};
+pub(crate) use health::{CERTIFICATE_MS, span, storage_ails};
 pub use health::{Problem, fleet_verdict, node_problems};
 pub use liveness::{Liveness, Thresholds};
 pub use reading::{Figures, Reading};

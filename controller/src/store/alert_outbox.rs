@@ -115,6 +115,18 @@ impl Store {
         .await
     }
 
+    /// How many rows wait, of all channels.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn outbox_length(&self) -> Result<u64, StoreError> {
+        self.run(|connection| {
+            let count = connection.query_row("SELECT count(*) FROM alert_outbox", [], |row| row.get::<_, i64>(0));
+            count.map(i64::cast_unsigned).map_err(StoreError::sqlite("counting what is to be told"))
+        })
+        .await
+    }
+
     /// Makes rows one message, so that it is the same message when it is tried again.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ impl AlertCommit {
 
     /// Adds a later one to what could not be written.
     pub fn extend(&mut self, later: Self) {
-        self.kept.retain(|alert| !later.gone.contains(&alert.key));
+        self.kept
+            .retain(|alert| !later.gone.contains(&alert.key) && !later.kept.iter().any(|newer| newer.key == alert.key));
         self.gone.retain(|key| !later.kept.iter().any(|alert| alert.key == *key));
         self.kept.extend(later.kept);
         self.gone.extend(later.gone);
@@ -66,6 +67,8 @@ impl AlertCommit {
         self.silences_over.extend(later.silences_over);
         self.outbox.extend(later.outbox);
         self.turns.extend(later.turns);
+        let forgotten = self.turns.len().saturating_sub(KEEP_TURNS as usize);
+        self.turns.drain(..forgotten);
         self.cursor = later.cursor.or(self.cursor);
     }
 }

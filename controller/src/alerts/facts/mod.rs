@@ -5,8 +5,8 @@ mod rack;
 #[cfg(test)]
 mod tests;
 
-pub use node::{node, sample};
-pub use rack::{backups, controller, event, power};
+pub use node::{forecast, node, sample, used_percent};
+pub use rack::{Controller, backups, controller, event, power};
 
 use std::collections::BTreeMap;
 

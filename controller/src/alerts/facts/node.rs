@@ -1,21 +1,27 @@
+use std::collections::BTreeMap;
+
 use rackhaven_proto::model::{NodeState, Severity};
 use rackhaven_proto::v1;
 
 use super::{kept_labels, plain};
 use crate::alerts::core::{Condition, Key, Scan};
+use crate::alerts::forecast::{Forecast, Trend};
 use crate::alerts::rules::{Reached, Rule, Rules};
-use crate::fleet::{CERTIFICATE_MS, NodeView, span};
+use crate::fleet::{CERTIFICATE_MS, NodeView, span, storage_ails};
 
 /// The rules that look at samples.
-const OF_SAMPLES: [Rule; 9] = [
+const OF_SAMPLES: [Rule; 12] = [
     Rule::CpuHigh,
     Rule::MemoryHigh,
     Rule::DiskFull,
     Rule::InodesFull,
+    Rule::DiskFullSoon,
+    Rule::StorageHealth,
     Rule::Temperature,
     Rule::UnderVoltage,
     Rule::Throttled,
     Rule::FailedUnits,
+    Rule::K3sNotReady,
     Rule::ReadOnlyRoot,
 ];
 
@@ -107,11 +113,19 @@ pub fn sample(rules: &Rules, view: &NodeView, sample: &v1::Sample) -> Vec<Condit
     }
     for fs in sample.file_systems.iter().filter(|fs| !fs.read_only) {
         let mount = fs.mount_point.as_str();
-        if let Some(percent) = share(fs.used_bytes, fs.used_bytes.saturating_add(fs.available_bytes)) {
+        if let Some(percent) = used_percent(fs) {
             of.measured(Rule::DiskFull, mount, percent, format!("disk {mount} {percent:.0} % full"));
         }
         if let Some(percent) = fs.inodes_used.zip(fs.inodes_total).and_then(|(used, total)| share(used, total)) {
             of.measured(Rule::InodesFull, mount, percent, format!("inodes of {mount} {percent:.0} % used"));
+        }
+    }
+    for storage in &sample.storage {
+        let (ails, text) = storage_ails(storage);
+        match (ails, storage.used_life_percent) {
+            (Some(severity), _) => of.put(Rule::StorageHealth, &storage.device, Reached::stated(severity), None, text),
+            (None, Some(percent)) => of.measured(Rule::StorageHealth, &storage.device, percent.into(), text),
+            (None, None) => {}
         }
     }
     if let Some(hottest) = sample.temperatures.iter().max_by(|a, b| a.celsius.total_cmp(&b.celsius)) {
@@ -143,7 +157,33 @@ pub fn sample(rules: &Rules, view: &NodeView, sample: &v1::Sample) -> Vec<Condit
         };
         of.stated(Rule::FailedUnits, text);
     }
+    // One that is stopped on purpose is no trouble: what failed, and what does not get up.
+    if let Some(k3s) = sample.k3s.as_ref().filter(|k3s| k3s.state == "failed" || k3s.state == "activating") {
+        of.stated(Rule::K3sNotReady, format!("{} is {}", k3s.unit, k3s.state));
+    }
     of.found
+}
+
+/// Which file systems will be full before long. `trends`: by mount point, each as far as it is known.
+pub fn forecast(rules: &Rules, view: &NodeView, trends: &BTreeMap<String, Trend>, scan: &mut Scan) {
+    let mut of = Of { rules, view, found: Vec::new() };
+    for (mount, trend) in trends {
+        match trend.forecast() {
+            // The controller was restarted: what fired before stands.
+            Forecast::TooEarly => scan.blind(Rule::DiskFullSoon, view.name.as_str()),
+            Forecast::Steady => {}
+            Forecast::FullInHours(hours) => {
+                let left = span((hours * 3_600_000.0) as u64);
+                of.measured(Rule::DiskFullSoon, mount, hours, format!("disk {mount} will be full in {left}"));
+            }
+        }
+    }
+    of.found.into_iter().for_each(|condition| scan.add(condition));
+}
+
+/// How full a file system is, percent, as `df` tells it; none of one that cannot fill up.
+pub fn used_percent(fs: &v1::FileSystem) -> Option<f64> {
+    share(fs.used_bytes, fs.used_bytes.saturating_add(fs.available_bytes)).filter(|_| !fs.read_only)
 }
 
 /// `part` of `whole` in percent; none of nothing.

@@ -75,22 +75,41 @@ pub fn backups(
     }
 }
 
-/// What is wrong with the controller itself: how full its disk is, in percent, and how long its certificate lives.
-pub fn controller(rules: &Rules, disk_percent: Option<f64>, certificate_left_ms: i64, scan: &mut Scan) {
-    match disk_percent {
-        Some(percent) if rules.get(Rule::ControllerDisk).enabled => {
-            if let Some(reached) = rules.reached(Rule::ControllerDisk, percent) {
-                let text = format!("the controller's disk is {percent:.0} % full");
-                let condition = of_rack(Rule::ControllerDisk, "", reached, text);
-                scan.add(Condition { value: Some(percent), ..condition });
-            }
+/// What the controller knows of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Controller {
+    /// How full its disk is, percent; none if that cannot be told.
+    pub disk_percent: Option<f64>,
+    /// Until its certificate ends, milliseconds.
+    pub certificate_left_ms: i64,
+    /// How many messages wait to be told.
+    pub waiting: u64,
+    /// The channels that do not take their messages, and why.
+    pub failing: BTreeMap<String, String>,
+}
+
+/// What is wrong with the controller itself.
+pub fn controller(rules: &Rules, of: &Controller, scan: &mut Scan) {
+    let mut measured = |rule: Rule, value: f64, text: String| {
+        if let Some(reached) = rules.reached(rule, value).filter(|_| rules.get(rule).enabled) {
+            scan.add(Condition { value: Some(value), ..of_rack(rule, "", reached, text) });
         }
-        Some(_) => {}
+    };
+    measured(Rule::ControllerQueue, of.waiting as f64, format!("{} messages wait to be told", of.waiting));
+    match of.disk_percent {
+        Some(percent) => {
+            measured(Rule::ControllerDisk, percent, format!("the controller's disk is {percent:.0} % full"));
+        }
         None => scan.blind(Rule::ControllerDisk, ""),
     }
-    if certificate_left_ms <= 0 && rules.get(Rule::CertificateEnding).enabled {
+    if of.certificate_left_ms <= 0 && rules.get(Rule::CertificateEnding).enabled {
         let text = "the controller's certificate expired".to_owned();
         scan.add(of_rack(Rule::CertificateEnding, "controller", Reached::stated(Severity::Critical), text));
+    }
+    let failing = rules.get(Rule::ChannelFailing);
+    for (channel, reason) in of.failing.iter().filter(|_| failing.enabled) {
+        let text = format!("the channel {channel} does not take its messages: {reason}");
+        scan.add(of_rack(Rule::ChannelFailing, channel, Reached::stated(failing.severity), text));
     }
 }
 

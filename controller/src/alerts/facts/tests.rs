@@ -1,8 +1,9 @@
 use rackhaven_proto::model::{NodeState, Severity};
 use rackhaven_proto::v1;
 
-use super::{controller, node, power, sample};
+use super::{Controller, controller, forecast, node, power, sample};
 use crate::alerts::core::Scan;
+use crate::alerts::forecast::Trend;
 use crate::alerts::rules::{Rule, Rules};
 use crate::fleet::{NodeView, Reading};
 
@@ -51,10 +52,10 @@ fn nodes_golden() {
                 "node-down:pi-1 critical down: not heard of for 11 s",
                 "certificate-ending:pi-1 warning certificate ends in 24 h",
             ][..],
-            10,
+            13,
         ),
-        (NodeState::Unknown, None, &[][..], 11),
-        (NodeState::Off, Some(30 * DAY_MS), &[][..], 10),
+        (NodeState::Unknown, None, &[][..], 14),
+        (NodeState::Off, Some(30 * DAY_MS), &[][..], 13),
         (
             NodeState::Suspect,
             Some(0),
@@ -101,6 +102,13 @@ fn samples_golden() {
             ..v1::Throttling::default()
         }),
         units: Some(v1::Units { failed: vec!["a.service".to_owned()], failed_count: 1 }),
+        storage: vec![
+            v1::StorageHealth { device: "mmcblk0".to_owned(), file_system_errors: Some(0), ..Default::default() },
+            v1::StorageHealth { device: "mmcblk1".to_owned(), used_life_percent: Some(90.0), ..Default::default() },
+            v1::StorageHealth { device: "sda".to_owned(), bad_sectors: Some(8), ..Default::default() },
+            v1::StorageHealth { device: "sdb".to_owned(), failing: true, ..Default::default() },
+        ],
+        k3s: Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "activating".to_owned() }),
         ..v1::Sample::default()
     };
     let mut scan = Scan::default();
@@ -113,10 +121,14 @@ fn samples_golden() {
             "memory-high:pi-1 warning memory 95 % used",
             "disk-full:pi-1:/srv critical disk /srv 98 % full",
             "inodes-full:pi-1:/srv warning inodes of /srv 91 % used",
+            "storage-health:pi-1:mmcblk1 warning mmcblk1: 90 % of its life used",
+            "storage-health:pi-1:sda warning sda: 8 bad sectors",
+            "storage-health:pi-1:sdb critical sdb: it says that it fails",
             "temperature:pi-1 critical 91 °C at cpu",
             "under-voltage:pi-1 warning under-voltage since boot",
             "throttled:pi-1 warning throttled",
             "failed-units:pi-1 warning failed unit a.service",
+            "k3s-not-ready:pi-1 warning k3s-agent is activating",
             "read-only-root:pi-1 critical disk / is read-only",
         ]
     );
@@ -124,7 +136,34 @@ fn samples_golden() {
     rules.get_mut(Rule::Temperature).nodes = vec![crate::power::config::selector("x", "role=master").unwrap()];
     let found = sample(&rules, &view(NodeState::Up), &bad);
     assert!(found.iter().all(|condition| !matches!(condition.key.rule, Rule::DiskFull | Rule::Temperature)));
-    assert_eq!(found.len(), 7);
+    assert_eq!(found.len(), 11);
+}
+
+#[test]
+fn forecasts_golden() {
+    let filled = |minutes: u64, percent_a_minute: f64| {
+        let mut trend = Trend::default();
+        (0..=minutes).for_each(|minute| trend.add(minute * 60_000, 10.0 + percent_a_minute * minute as f64));
+        trend
+    };
+    let mut scan = Scan::default();
+    let trends = [("/", filled(120, 0.0)), ("/srv", filled(120, 0.2)), ("/var", filled(120, 0.065))];
+    let trends = trends.into_iter().map(|(mount, trend)| (mount.to_owned(), trend)).collect();
+    forecast(&Rules::default(), &view(NodeState::Up), &trends, &mut scan);
+    assert_eq!(
+        (lines(&scan), scan.blind.len()),
+        (
+            vec![
+                "disk-full-soon:pi-1:/srv warning disk /srv will be full in 5 h".to_owned(),
+                "disk-full-soon:pi-1:/var warning disk /var will be full in 21 h".to_owned()
+            ],
+            0
+        )
+    );
+    let young = [("/".to_owned(), filled(10, 1.0))].into();
+    let mut scan = Scan::default();
+    forecast(&Rules::default(), &view(NodeState::Up), &young, &mut scan);
+    assert_eq!((lines(&scan).len(), scan.blind.len()), (0, 1));
 }
 
 #[test]
@@ -173,13 +212,25 @@ fn power_golden() {
 
 #[test]
 fn the_controller_golden() {
-    for (percent, left_ms, expected, blind) in [
-        (Some(88.0), 1, &[][..], 0),
-        (Some(95.4), 1, &["controller-disk critical the controller's disk is 95 % full"][..], 0),
-        (None, 0, &["certificate-ending:controller critical the controller's certificate expired"][..], 1),
+    let failing = || std::collections::BTreeMap::from([("phone".to_owned(), "refused\n".to_owned())]);
+    for (disk_percent, certificate_left_ms, waiting, expected, blind) in [
+        (
+            Some(88.0),
+            1,
+            99,
+            &[
+                "controller-queue held 99 messages wait to be told",
+                "channel-failing:phone warning the channel phone does not take its messages: refused",
+            ][..],
+            0,
+        ),
+        (Some(95.4), 1, 0, &["controller-disk critical the controller's disk is 95 % full"][..], 0),
+        (None, 0, 0, &["certificate-ending:controller critical the controller's certificate expired"][..], 1),
     ] {
         let mut scan = Scan::default();
-        controller(&Rules::default(), percent, left_ms, &mut scan);
+        let failing = if waiting > 0 { failing() } else { std::collections::BTreeMap::new() };
+        let of = Controller { disk_percent, certificate_left_ms, waiting, failing };
+        controller(&Rules::default(), &of, &mut scan);
         assert_eq!((lines(&scan), scan.blind.len()), (expected.map_strings(), blind));
     }
 }

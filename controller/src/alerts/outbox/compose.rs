@@ -6,7 +6,7 @@ use rackhaven_proto::model::Severity;
 
 use crate::alerts::channel::{Item, ItemState, Notification};
 use crate::alerts::core::NoticeKind;
-use crate::store::OutboxRow;
+use crate::store::NewOutboxRow;
 
 /// A notice's kind as it is stored.
 pub(in crate::alerts) fn word(kind: NoticeKind) -> &'static str {
@@ -18,9 +18,9 @@ pub(in crate::alerts) fn word(kind: NoticeKind) -> &'static str {
 }
 
 /// What is told of one row.
-pub(super) fn item(row: &OutboxRow) -> Item {
-    let alert = &row.new.alert;
-    let state = match row.new.kind.as_str() {
+pub(super) fn item(row: &NewOutboxRow) -> Item {
+    let alert = &row.alert;
+    let state = match row.kind.as_str() {
         "resolved" => ItemState::Resolved,
         "repeated" => ItemState::Repeated,
         _ => ItemState::Firing,

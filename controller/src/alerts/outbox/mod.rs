@@ -49,7 +49,8 @@ pub async fn deliver(core: Arc<Core>) {
 }
 
 async fn forget_others(core: &Core, channels: &[Channel]) {
-    let names = channels.iter().map(|channel| channel.name().to_owned()).collect();
+    let names: Vec<String> = channels.iter().map(|channel| channel.name().to_owned()).collect();
+    core.alerts.only_channels(&names);
     match core.store.outbox_only_for(names).await {
         Ok(0) => {}
         Ok(gone) => {

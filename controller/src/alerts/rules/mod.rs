@@ -99,8 +99,10 @@ impl Rules {
     /// How far `value` has gone by a rule; none if it is not worth a word.
     pub fn reached(&self, rule: Rule, value: f64) -> Option<Reached> {
         let setting = self.get(rule);
+        let sign = if rule.shipped().less_is_worse { -1.0 } else { 1.0 };
         let at = |slack: f64| {
-            let over = |threshold: Option<f64>| threshold.is_some_and(|threshold| value >= threshold - slack);
+            let over =
+                |threshold: Option<f64>| threshold.is_some_and(|threshold| sign * value >= sign * threshold - slack);
             match (over(setting.critical), over(setting.warning)) {
                 (true, _) => Some(Severity::Critical),
                 (false, true) => Some(Severity::Warning),
@@ -170,7 +172,9 @@ mod tests {
         for (index, shipped) in RULES.iter().enumerate() {
             assert_eq!(shipped.rule.index(), index, "{}", shipped.name);
             assert_eq!(shipped.name.parse(), Ok(shipped.rule));
-            assert!(!shipped.advice.is_empty() && shipped.warning.zip(shipped.critical).is_none_or(|(w, c)| w < c));
+            let in_order =
+                |(warning, critical)| if shipped.less_is_worse { critical < warning } else { warning < critical };
+            assert!(!shipped.advice.is_empty() && shipped.warning.zip(shipped.critical).is_none_or(in_order));
         }
     }
 
@@ -198,6 +202,10 @@ mod tests {
             (Rule::DiskFull, 97.0, raised(Critical)),
             (Rule::CpuHigh, 100.0, raised(Warning)),
             (Rule::DiskFull, f64::NAN, None),
+            (Rule::DiskFullSoon, 26.1, None),
+            (Rule::DiskFullSoon, 26.0, Some(Reached { raise: None, hold: Warning })),
+            (Rule::DiskFullSoon, 24.0, raised(Warning)),
+            (Rule::DiskFullSoon, 0.0, raised(Critical)),
         ] {
             assert_eq!(rules.reached(rule, value), reached, "{rule} at {value}");
         }
