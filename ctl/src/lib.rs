@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod exit;
 mod failure;
+mod graph;
 mod invocation;
 mod output;
 mod renewal;
@@ -22,6 +23,7 @@ mod style;
 mod table;
 mod target;
 mod text;
+mod time_axis;
 mod times;
 mod units;
 
@@ -36,6 +38,7 @@ pub use exit::ExitStatus;
 use cli::Cli;
 use error::CtlError;
 use invocation::Invocation;
+use output::Format;
 
 /// The command line as data: for manual pages and completions.
 #[must_use]
@@ -54,6 +57,12 @@ pub fn run(
         Err(error) => return cli::explain(&error, &environment, &mut console),
     };
     let mut invocation = Invocation { console, environment, global: cli.global };
+    if invocation.global.output == Format::Csv && !cli.command.has_csv() {
+        let error = CtlError::usage("-o csv is a form of `ctl node show NODE --since TIME` alone")
+            .hint("for other commands there are table, wide, json and yaml");
+        invocation.console.note(&format!("error: {error}"));
+        return error.status();
+    }
     match perform(cli.command, &mut invocation) {
         Ok(status) => status,
         Err(error) => {

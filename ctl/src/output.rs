@@ -18,6 +18,8 @@ pub(crate) enum Format {
     Json,
     /// For programs and people
     Yaml,
+    /// Figures for spreadsheets (node show --since)
+    Csv,
 }
 
 /// The screen that a report is drawn for.
@@ -53,6 +55,11 @@ impl Page {
 pub(crate) trait Report: Serialize {
     /// Lines for a person, each with its end.
     fn render(&self, page: &Page) -> String;
+
+    /// Its figures as CSV, titles first; none where there are none.
+    fn csv(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One report in its wanted form.
@@ -61,6 +68,7 @@ pub(crate) fn whole<R: Report>(report: &R, format: Format, page: &Page) -> Resul
         Format::Table | Format::Wide => Ok(page.signs(report.render(page))),
         Format::Json => json(report, true),
         Format::Yaml => yaml(report),
+        Format::Csv => csv(report),
     }
 }
 
@@ -70,7 +78,12 @@ pub(crate) fn one_of_many<R: Report>(report: &R, format: Format, page: &Page) ->
         Format::Table | Format::Wide => Ok(page.signs(report.render(page))),
         Format::Json => json(report, false),
         Format::Yaml => Ok(format!("---\n{}", yaml(report)?)),
+        Format::Csv => csv(report),
     }
+}
+
+fn csv<R: Report>(report: &R) -> Result<String, CtlError> {
+    report.csv().ok_or_else(|| CtlError::usage("there is nothing here that could be told as CSV"))
 }
 
 fn json<R: Serialize>(report: &R, pretty: bool) -> Result<String, CtlError> {

@@ -86,7 +86,8 @@ pub(crate) fn in_ascii(drawn: &str) -> String {
         '—' | '─' | '▄' => '-',
         '→' => '>',
         '°' => '\'',
-        '╷' => '|',
+        '╷' | '│' => '|',
+        '└' | '┬' => '+',
         '╱' => '/',
         '▁' => '_',
         '▅' | '▒' => '=',
@@ -165,9 +166,9 @@ mod tests {
 
     #[test]
     fn drawings_keep_their_width_in_ascii() {
-        let drawn = "pi-1 ──▒▒▓▓██░░──╱╱ ╷30s · 52°C … ▁▂▃▄▅▆▇█ — a → b";
+        let drawn = "pi-1 ──▒▒▓▓██░░──╱╱ ╷30s · 52°C … ▁▂▃▄▅▆▇█ — a → b │└─┬";
         let plain = in_ascii(drawn);
-        assert_eq!(plain, "pi-1 --==%%##::--// |30s . 52'C ~ _..-=+*# - a > b");
+        assert_eq!(plain, "pi-1 --==%%##::--// |30s . 52'C ~ _..-=+*# - a > b |+-+");
         assert!(plain.is_ascii() && width(&plain) == width(drawn));
         assert_eq!(in_ascii("Zürich"), "Zürich");
     }

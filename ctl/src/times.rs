@@ -1,7 +1,7 @@
 //! Moments: UTC for programs, local time for people.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// A moment for programs: RFC 3339 in UTC; none for what no calendar holds.
 pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
@@ -23,9 +23,20 @@ impl Zone {
         Self(given)
     }
 
+    /// A moment there; none for what no calendar holds.
+    pub(crate) fn at(&self, unix_ms: i64) -> Option<Zoned> {
+        let zone = self.0.clone().unwrap_or_else(TimeZone::system);
+        Timestamp::from_millisecond(unix_ms).ok().map(|moment| moment.to_zoned(zone))
+    }
+
     /// Date and time to the second: `2026-11-21 20:14:57`.
     pub(crate) fn full(&self, moment: &str) -> String {
         self.format(moment, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// Date and time to the minute: `2026-11-21 20:14`.
+    pub(crate) fn minute(&self, moment: &str) -> String {
+        self.format(moment, "%Y-%m-%d %H:%M")
     }
 
     /// Date and time without the year: `11-21 20:14:57`.

@@ -83,6 +83,13 @@ async fn minutes_are_averaged_and_survive_a_restart() {
     let spread = history.points[0].cpu_percent.unwrap();
     assert!((f64::from(spread.low) - cpu[0]).abs() < 0.06, "{spread:?} {cpu:?}");
     assert!((f64::from(spread.high) - cpu[cpu.len() - 1]).abs() < 0.06, "{spread:?} {cpu:?}");
+    let drawn = fleet.ctl().ok("node show pi-1 --since 1h").await.unwrap();
+    for said in ["in steps of 1 min", "CPU ", "MEMORY ", "LOAD ", "DISK ", "HEARD "] {
+        assert!(drawn.contains(said), "no {said:?} in\n{drawn}");
+    }
+    let csv = fleet.ctl().ok("node show pi-1 --since 1h -o csv").await.unwrap();
+    assert_eq!(csv.lines().filter(|line| line.contains("Z,1,")).count(), 2, "{csv}");
+    assert_eq!(csv.lines().count(), 1 + 61, "{csv}");
     let memory = history.points[0].memory_used_percent.unwrap();
     assert!(memory.low > 0.0 && memory.low <= memory.mean && memory.mean <= memory.high, "{memory:?}");
 }

@@ -62,15 +62,22 @@ impl Plan {
 }
 
 impl Plan {
-    /// Of how many minutes there could be rows in the window: from `first_s` on, when there were the first of the node at
-    /// all, and until a minute before now, when they are stored.
+    /// The window in whole points, its last second included.
+    #[must_use]
+    pub fn whole(&self, window: Window) -> Window {
+        let begin = |unix_s: i64| unix_s.div_euclid(self.step_s).saturating_mul(self.step_s);
+        let until_s = begin(window.until_s).saturating_add(self.step_s).saturating_sub(1);
+        Window { since_s: begin(window.since_s), until_s }
+    }
+
+    /// Of how many minutes there could be rows in the whole points of a window: from `first_s` on, when there were the
+    /// first of the node at all, and until a minute before now, when they are stored.
     pub fn expected_minutes(&self, window: Window, first_s: Option<i64>, now_s: i64) -> u32 {
-        let row_s = self.level.seconds();
         let Some(first_s) = first_s else { return 0 };
-        let begin_s = (self.level.slot(window.since_s).saturating_mul(row_s)).max(first_s);
-        let end_s = self.level.slot(window.until_s).saturating_add(1).saturating_mul(row_s);
-        let over_s = end_s.min(now_s.saturating_sub(STORED_AFTER_S));
-        u32::try_from(over_s.saturating_sub(begin_s).div_euclid(60).max(0)).unwrap_or(u32::MAX)
+        let whole = self.whole(window);
+        let over_s = whole.until_s.saturating_add(1).min(now_s.saturating_sub(STORED_AFTER_S));
+        let minutes = over_s.saturating_sub(whole.since_s.max(first_s)).div_euclid(60);
+        u32::try_from(minutes.max(0)).unwrap_or(u32::MAX)
     }
 }
 
@@ -167,10 +174,10 @@ mod tests {
         assert_eq!(minutes.expected_minutes(last_hour, Some(NOW_S - 600), NOW_S), 9);
         assert_eq!(minutes.expected_minutes(last_hour, Some(NOW_S - 5), NOW_S), 0);
         assert_eq!(minutes.expected_minutes(last_hour, Some(NOW_S + 5), NOW_S), 0);
-        // An hour of the past is told in the whole rows that it touches.
+        // An hour of the past is told in the whole points that it touches.
         let past = Window { since_s: NOW_S - 9 * DAY, until_s: NOW_S - 9 * DAY + HOUR };
         assert_eq!(minutes.expected_minutes(past, Some(0), NOW_S), 61);
-        assert_eq!(Plan { level: Level::TenMinutes, step_s: 600 }.expected_minutes(past, Some(0), NOW_S), 70);
+        assert_eq!(Plan { level: Level::TenMinutes, step_s: 1200 }.expected_minutes(past, Some(0), NOW_S), 80);
     }
 
     proptest! {

@@ -35,7 +35,7 @@ pub(super) async fn history(
         Window { since_s: now_s.saturating_sub_unsigned(since_ago), until_s: now_s.saturating_sub_unsigned(until_ago) };
     let most_points = if request.max_points == 0 { MOST_POINTS } else { request.max_points };
     let plan = Plan::new(window, now_s, &Keep::new(&core.config.load().history), most_points);
-    let past = history.past(name.to_string(), window, plan).await.map_err(store_failed)?;
+    let past = history.past(name.to_string(), plan.whole(window), plan).await.map_err(store_failed)?;
     let told = view(&past.rows, plan);
     let expected_minutes = plan.expected_minutes(window, past.first_s, now_s);
     Ok(v1::NodeHistory {

@@ -58,6 +58,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether its figures can be had as CSV.
+    pub(crate) fn has_csv(&self) -> bool {
+        matches!(self, Self::Node(command) if command.has_csv())
+    }
+
     /// Does it.
     pub(crate) async fn run(self, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
         match self {

@@ -6,7 +6,7 @@ use rackhaven_proto::v1::*;
 
 /// 2026-11-21 20:14:57 UTC, milliseconds.
 pub(crate) const NOW_MS: i64 = 1_795_292_097_000;
-const DAY_MS: u64 = 24 * 3600 * 1000;
+pub(crate) const DAY_MS: u64 = 24 * 3600 * 1000;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -103,6 +103,39 @@ pub(crate) fn healthy() -> FleetStatus {
         verdict_reason: "2 nodes up".to_owned(),
         nodes: vec![node("pi-1"), node("pi-2")],
         ..degraded()
+    }
+}
+
+/// A day of a Raspberry Pi in steps of 20 minutes: a spike at night, no sensor for some hours, two times down.
+pub(crate) fn day() -> NodeHistory {
+    let step_ms = 20 * 60_000;
+    let first = (NOW_MS - DAY_MS as i64) / step_ms;
+    let point = |number: i64| {
+        let wave = (number as f32 / 11.0).sin();
+        let cpu = 14.0 + 9.0 * wave;
+        let spike = number == 22;
+        let spread = |mean: f32, below: f32, above: f32| Some(Spread { mean, low: mean - below, high: mean + above });
+        HistoryPoint {
+            wall_unix_ms: (first + number) * step_ms,
+            heard_minutes: if number == 48 { 9 } else { 20 },
+            cpu_percent: spread(cpu, 3.0, if spike { 99.0 - cpu } else { 6.0 }),
+            memory_used_percent: spread(45.0 + wave, 0.3, 0.3),
+            temperature_celsius: (!(30..36).contains(&number))
+                .then_some(())
+                .and_then(|()| spread(52.0 + 6.0 * wave, 1.0, if spike { 30.5 } else { 2.0 })),
+            load_one: spread(0.4 + 0.2 * wave, 0.1, if spike { 3.1 } else { 0.3 }),
+            disk_used_percent: spread(37.0 + number as f32 / 3.0, 0.0, 0.0),
+        }
+    };
+    NodeHistory {
+        summary: Some(NodeSummary { problems: vec!["under-voltage since boot".to_owned()], ..node("pi-1") }),
+        since_unix_ms: NOW_MS - DAY_MS as i64,
+        until_unix_ms: NOW_MS,
+        step_seconds: 1200,
+        points: (0..73).filter(|number| !(40..45).contains(number)).map(point).collect(),
+        first_unix_ms: Some(NOW_MS - 20 * DAY_MS as i64),
+        expected_minutes: 1440,
+        heard_minutes: 1329,
     }
 }
 

@@ -13,6 +13,7 @@ mod follows;
 mod harness;
 mod hostile;
 mod login;
+mod past;
 mod power;
 mod power_orders;
 mod power_watches;

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use rackhaven_proto::v1::*;
 
 use crate::backup_rack;
-use crate::fleet::{NOW_MS, degraded, detail, events, healthy};
+use crate::fleet::{NOW_MS, day, degraded, detail, events, healthy};
 use crate::harness::{Ctl, both};
 use crate::rack;
 use crate::script::{Controller, Script};
@@ -14,6 +14,7 @@ fn script() -> Script {
     Script {
         status: degraded(),
         detail: detail(),
+        history: day(),
         events: vec![events()],
         invitation: Invitation {
             token: "rh1.aaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.cafe".to_owned(),

@@ -28,7 +28,7 @@ pub(crate) use summary::{NodeReport, node_table};
 pub(crate) enum NodeCommand {
     /// All nodes, worst first
     List(list::ListArgs),
-    /// All that is known of one node
+    /// All that is known of one node, or how it was (--since)
     Show(show::ShowArgs),
     /// What is in a node's journal
     Logs(logs::LogsArgs),
@@ -47,6 +47,11 @@ pub(crate) enum NodeCommand {
 }
 
 impl NodeCommand {
+    /// Whether its figures can be had as CSV.
+    pub(crate) fn has_csv(&self) -> bool {
+        matches!(self, Self::Show(args) if args.is_of_the_past())
+    }
+
     /// Does it.
     pub(crate) async fn run(self, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
         match self {
