@@ -100,6 +100,8 @@ async fn bad_receivers_hold_up_nobody_and_lose_nothing() {
     hanging.receiver.reply_by(|| Reply::Hangup);
     let folder = tempfile::tempdir().unwrap();
     let identity = Identity::new(folder.path()).await.unwrap();
+    let forbidding = Hook::start().await.unwrap();
+    forbidding.receiver.reply_by(|| Reply::status(403, "connection: close\r\n", "the token has ended"));
     // Its certificate is not believed until the file holds it.
     let ca_file = folder.path().join("ca.pem");
     let broken = Hook::start_at((identity.ip(), 0).into(), Some(&identity)).await.unwrap();
@@ -112,6 +114,7 @@ async fn bad_receivers_hold_up_nobody_and_lose_nothing() {
         good.channel("good"),
         refusing.channel("refusing"),
         hanging.channel("hanging"),
+        forbidding.channel("forbidding"),
         channel("broken", &format!("https://{}/hook", broken.receiver.address()), &with_ca),
         channel("dead", &format!("http://{nowhere}/hook"), ""),
     ];
@@ -120,8 +123,14 @@ async fn bad_receivers_hold_up_nobody_and_lose_nothing() {
     fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
     pi.kill().await.unwrap();
     good.wait_for("node-down:pi-1", "firing").await.unwrap();
+    // What is refused for good is not tried again, and told at once.
+    let told = good.wait_for("channel-failing:forbidding", "firing").await.unwrap();
+    assert!(told.body.to_string().contains("403"), "{}", told.body);
+    forbidding.receiver.reply_by(Hook::takes);
     pi.start().unwrap();
     good.wait_for("node-down:pi-1", "resolved").await.unwrap();
+    good.wait_for("channel-failing:forbidding", "resolved").await.unwrap();
+    assert_eq!(forbidding.states("node-down:pi-1"), ["resolved"]);
     // After five attempts each.
     for name in ["refusing", "hanging", "broken", "dead"] {
         let told = good.wait_for(&format!("channel-failing:{name}"), "firing").await.unwrap();

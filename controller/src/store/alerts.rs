@@ -16,7 +16,7 @@ pub struct AlertTurn {
     pub wall_ms: i64,
     /// The alert's name.
     pub key: String,
-    /// `fired`, `worsened`, `resolved`, `told`, `acknowledged`, `silenced`, `unsilenced`, `sent`, `refused`.
+    /// `fired`, `worsened`, `resolved`, `acknowledged`, `silenced`, `unsilenced`, `sent`, `refused`.
     pub kind: String,
     /// How bad it was.
     pub severity: Severity,

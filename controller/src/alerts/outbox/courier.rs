@@ -155,10 +155,15 @@ impl Courier {
         let limits = SendLimits { timeout: if on_battery { TIMEOUT.1 } else { TIMEOUT.0 } };
         let name = self.channel.name();
         let (kind, message) = match self.channel.send(&notification, &limits).await {
-            Ok(()) => ("sent", String::new()),
+            Ok(()) => {
+                core.alerts.set_failing(name, None);
+                ("sent", String::new())
+            }
             Err(SendError::Permanent(reason)) => {
                 let message = format!("the channel {name} refused a message: {reason}");
                 core.events.observe(&core.clock, None, "alert.refused", Severity::Critical, message).await;
+                // As a token that has ended does it: what is lost here must be heard elsewhere.
+                core.alerts.set_failing(name, Some(reason.clone()));
                 ("refused", reason)
             }
             Err(SendError::Temporary(reason)) => {
@@ -180,7 +185,6 @@ impl Courier {
         };
         let turns = rows.iter().map(turn).collect();
         self.failures = 0;
-        core.alerts.set_failing(name, None);
         Some(turns)
     }
 
