@@ -1,7 +1,7 @@
 //! The composition root: puts the parts together, runs them, takes them down.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::fleet::{Registry, StateChange};
 use crate::history::{Keep, MinuteRow};
 use crate::init::{StateFiles, issue_server, read_authority};
 use crate::logs::LogDesk;
+use crate::metrics;
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
 use crate::power::config::PowerConfig;
 use crate::power::{self, Power};
@@ -110,6 +111,9 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
             // Without it root still gets in with admin.context.
             Err(error) => tracing::warn!(path = %path.display(), %error, "no Unix socket"),
         }
+    }
+    for listener in metrics::listeners(&core) {
+        tasks.spawn(listener.serve());
     }
     tasks.spawn(watch_nodes(Arc::clone(&core)));
     let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
@@ -226,6 +230,7 @@ async fn assemble(
         connections: Connections::default(),
         access_changed: Notify::new(),
         minutes: Mutex::default(),
+        swept_ms: AtomicU64::new(now_ms),
         server_certificate_ends_s: AtomicI64::new(0),
         config: ArcSwap::from_pointee(config),
         clock,
@@ -285,6 +290,7 @@ async fn watch_nodes(core: Arc<Core>) {
             tell_change(&core, change).await;
         }
         core.commands.sweep(now_ms).await;
+        core.swept_ms.store(now_ms, Ordering::Relaxed);
     }
 }
 
@@ -376,6 +382,7 @@ async fn reload(core: &Core, paths: &Paths) {
     let fixed = [
         ("listen", old.listen != fresh.listen),
         ("socket", old.socket != fresh.socket),
+        ("metrics", old.metrics != fresh.metrics),
         ("history", old.history != fresh.history),
         ("power.ups, power.witnesses, power.facade", needs_restart(&old.power, &fresh.power)),
         ("log", old.log != fresh.log),

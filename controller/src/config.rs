@@ -9,6 +9,7 @@ use rackhaven_proto::model::Endpoint;
 use serde::Deserialize;
 
 use crate::alerts::config::{AlertsConfig, RawAlerts};
+use crate::metrics::config::{MetricsConfig, RawMetrics};
 use crate::power::config::{PowerConfig, RawPower};
 
 /// Seconds of a day.
@@ -33,6 +34,8 @@ pub struct Config {
     pub limits: LimitConfig,
     /// What counts as wrong, and how it is told.
     pub alerts: AlertsConfig,
+    /// Where Prometheus is answered.
+    pub metrics: MetricsConfig,
     /// UPSes, stages, and what happens when mains fails.
     pub power: PowerConfig,
     /// The log.
@@ -109,14 +112,17 @@ pub struct RawConfig {
     #[serde(default)]
     alerts: RawAlerts,
     #[serde(default)]
+    metrics: RawMetrics,
+    #[serde(default)]
     power: RawPower,
     #[serde(default)]
     log: LogSettings,
 }
 
+/// A text or a list of texts.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
@@ -169,6 +175,21 @@ where
     Ok(value)
 }
 
+/// Where to listen: at least one address and port, such as `example`.
+pub(crate) fn addresses(key: &str, listen: OneOrMany, example: &str) -> Result<Vec<SocketAddr>, Invalid> {
+    let texts = match listen {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    };
+    let wrong = |text: &String| Invalid::new(key, format!("{text:?} is not ADDRESS:PORT, such as {example}"));
+    let parsed = texts.iter().map(|text| text.parse().map_err(|_| wrong(text)));
+    let addresses = parsed.collect::<Result<Vec<_>, _>>()?;
+    if addresses.is_empty() {
+        return Err(Invalid::new(key, "names no address"));
+    }
+    Ok(addresses)
+}
+
 fn life(key: &str, value: Option<u64>, default_days: u64) -> Result<i64, Invalid> {
     within(key, value, default_days * DAY_S, 30, 10 * 365 * DAY_S).map(u64::cast_signed)
 }
@@ -177,21 +198,9 @@ impl TryFrom<RawConfig> for Config {
     type Error = Invalid;
 
     fn try_from(raw: RawConfig) -> Result<Self, Invalid> {
-        let listen = match raw.listen {
-            None => vec!["[::]:7443".to_owned()],
-            Some(OneOrMany::One(one)) => vec![one],
-            Some(OneOrMany::Many(many)) => many,
-        };
-        let listen = listen
-            .iter()
-            .map(|text| {
-                text.parse::<SocketAddr>()
-                    .map_err(|_| Invalid::new("listen", format!("{text:?} is not ADDRESS:PORT, such as [::]:7443")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if listen.is_empty() {
-            return Err(Invalid::new("listen", "names no address"));
-        }
+        const LISTEN: &str = "[::]:7443";
+        let listen = raw.listen.unwrap_or_else(|| OneOrMany::One(LISTEN.to_owned()));
+        let listen = addresses("listen", listen, LISTEN)?;
         let socket = raw.socket.unwrap_or_else(|| "/run/rackhaven/controller.sock".to_owned());
         let endpoints = raw
             .endpoints
@@ -260,6 +269,7 @@ impl TryFrom<RawConfig> for Config {
                 )?,
             },
             alerts: raw.alerts.try_into()?,
+            metrics: raw.metrics.try_into()?,
             power: raw.power.try_into()?,
             log: raw.log,
         })
@@ -295,10 +305,18 @@ mod tests {
         for (text, message) in [
             (
                 "lisen = 'x'",
-                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `alerts`, `power`, `log`; did you mean `listen`?",
+                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `alerts`, `metrics`, `power`, `log`; did you mean `listen`?",
             ),
             ("listen = 'x'", "controller.toml: listen: \"x\" is not ADDRESS:PORT, such as [::]:7443"),
             ("listen = []", "controller.toml: listen: names no address"),
+            (
+                "[metrics]\nlisten = ':9743'",
+                "controller.toml: metrics.listen: \":9743\" is not ADDRESS:PORT, such as 127.0.0.1:9743",
+            ),
+            (
+                "[metrics]\ntoken_file = 'token'",
+                "controller.toml: metrics.token_file: \"token\" is neither an absolute path nor credential:NAME",
+            ),
             ("endpoints = ['a:0']", "controller.toml: endpoints: \"0\" is not a port from 1 to 65535"),
             ("[session]\nheartbeat_ms = 5", "controller.toml: session.heartbeat_ms: 5 is not between 100 and 60000"),
             (

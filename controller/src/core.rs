@@ -68,6 +68,8 @@ pub struct Core {
     pub cluster: Cluster,
     /// Rung when nodes, users or certificates have changed: the store's copy is then renewed.
     pub access_changed: Notify,
+    /// When liveness was last looked at, the clock's monotonic milliseconds.
+    pub swept_ms: std::sync::atomic::AtomicU64,
     /// Completed minutes that wait to be stored together.
     pub minutes: Mutex<Vec<MinuteRow>>,
     /// End of the controller's own certificate, seconds since 1970-01-01 UTC.

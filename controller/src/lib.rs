@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod history;
 pub mod init;
 pub mod logs;
+pub mod metrics;
 pub mod net;
 pub mod nut;
 pub mod power;

@@ -27,6 +27,8 @@ mod full_disk;
 mod fuzz_replay;
 mod history;
 mod impostors;
+mod metrics;
+mod metrics_door;
 mod node_logs;
 mod nut;
 mod nut_cut;

@@ -283,6 +283,8 @@ pub fn sample(sequence: u64) -> v1::Sample {
             read_bytes_per_second: 0,
             written_bytes_per_second: 40_960,
             busy_percent: 0.8,
+            read_bytes_total: Some(910_000_000),
+            written_bytes_total: Some(sequence * 204_800),
         }],
         networks: ["eth0", "ztabcdef12"]
             .into_iter()
@@ -291,6 +293,8 @@ pub fn sample(sequence: u64) -> v1::Sample {
                 received_bytes_per_second: 5_300,
                 sent_bytes_per_second: 8_200,
                 errors_total: 0,
+                received_bytes_total: Some(sequence * 26_500),
+                sent_bytes_total: Some(sequence * 41_000),
             })
             .collect(),
         temperatures: vec![v1::Temperature { sensor: "cpu-thermal".to_owned(), celsius: 47.2 }],

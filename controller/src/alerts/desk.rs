@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// Whether what is decided can be written down.
-    pub(super) fn health(&self) -> watch::Receiver<bool> {
+    pub(crate) fn health(&self) -> watch::Receiver<bool> {
         self.healthy.subscribe()
     }
 

@@ -37,7 +37,9 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    const ALL: [Self; 6] = [Self::Failed, Self::Partial, Self::Late, Self::Shrunken, Self::Unverified, Self::Unusable];
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Failed, Self::Partial, Self::Late, Self::Shrunken, Self::Unverified, Self::Unusable];
 
     /// The trouble's word.
     pub fn as_str(self) -> &'static str {

@@ -78,7 +78,7 @@ pub fn routes(core: &Arc<Core>) -> Routes {
 }
 
 pub use sessions::settings;
-pub(crate) use summary::verdict_line;
+pub(crate) use summary::{verdict_line, whole};
 
 /// The name of a node that there is.
 fn existing(core: &Core, name: &str) -> Result<NodeName, Status> {

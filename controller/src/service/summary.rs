@@ -9,10 +9,10 @@ use crate::core::Core;
 use crate::fleet::{NodeView, Problem, fleet_verdict, node_problems};
 
 /// A node with what is wrong with it.
-pub(super) struct Judged {
-    pub(super) view: NodeView,
+pub(crate) struct Judged {
+    pub(crate) view: NodeView,
     pub(super) problems: Vec<Problem>,
-    pub(super) certificate_ends_ms: i64,
+    pub(crate) certificate_ends_ms: i64,
 }
 
 /// Judges a node. `certificate_ends_s` by name.
@@ -83,17 +83,17 @@ pub(super) fn with_backups(nodes: (v1::Verdict, String), backups: &v1::BackupSum
 }
 
 /// All that `ctl status` says first.
-pub(super) struct Whole {
-    pub(super) nodes: Vec<Judged>,
-    pub(super) verdict: v1::Verdict,
+pub(crate) struct Whole {
+    pub(crate) nodes: Vec<Judged>,
+    pub(crate) verdict: v1::Verdict,
     pub(super) reason: String,
     pub(super) data_age_ms: Option<u64>,
-    pub(super) power: Option<v1::PowerStatus>,
+    pub(crate) power: Option<v1::PowerStatus>,
     pub(super) backups: Option<v1::BackupSummary>,
 }
 
 /// The whole fleet, judged now.
-pub(super) fn whole(core: &Core) -> Whole {
+pub(crate) fn whole(core: &Core) -> Whole {
     let (now_ms, wall_ms) = (core.clock.monotonic_ms(), core.clock.wall_ms());
     let ends = core.directory.node_certificate_ends();
     let views = core.registry.views(now_ms, wall_ms);

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, params};
 
 use super::alerts::{decode, encode, insert_turns};
@@ -115,14 +117,20 @@ impl Store {
         .await
     }
 
-    /// How many rows wait, of all channels.
+    /// How much waits, by channel.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn outbox_length(&self) -> Result<u64, StoreError> {
+    pub async fn outbox_lengths(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.run(|connection| {
-            let count = connection.query_row("SELECT count(*) FROM alert_outbox", [], |row| row.get::<_, i64>(0));
-            count.map(i64::cast_unsigned).map_err(StoreError::sqlite("counting what is to be told"))
+            connection
+                .prepare_cached("SELECT channel, count(*) FROM alert_outbox GROUP BY channel")
+                .and_then(|mut statement| {
+                    let lengths =
+                        statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+                    lengths.collect()
+                })
+                .map_err(StoreError::sqlite("counting what is to be told"))
         })
         .await
     }

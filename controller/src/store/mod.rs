@@ -216,6 +216,15 @@ impl Store {
         self.path.parent().unwrap_or(&self.path)
     }
 
+    /// The databases in its folder and their sizes with what was not merged into them yet, bytes.
+    pub fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let size = |file: &str| std::fs::metadata(self.folder().join(file)).map(|metadata| metadata.len());
+        let named = [("record", schema::RECORD.file_name), ("history", schema::HISTORY.file_name)];
+        let sized =
+            named.map(|(name, file)| Some((name, size(file).ok()? + size(&format!("{file}-wal")).unwrap_or(0))));
+        sized.into_iter().flatten().collect()
+    }
+
     /// Writes a whole copy beside the record, from which a damaged one is restored.
     ///
     /// # Errors

@@ -210,12 +210,14 @@ fn sample() -> Sample {
             read_bytes_per_second: 0,
             written_bytes_per_second: 48_213,
             busy_percent: 1.4,
+            ..Disk::default()
         }],
         networks: vec![NetworkInterface {
             name: "eth0".to_owned(),
             received_bytes_per_second: 12_911,
             sent_bytes_per_second: 1_310_720,
             errors_total: 3,
+            ..NetworkInterface::default()
         }],
         temperatures: vec![Temperature { sensor: "cpu-thermal".to_owned(), celsius: 52.1 }],
         throttling: Some(Throttling { under_voltage_since_boot: true, ..Throttling::default() }),

@@ -63,6 +63,8 @@ fn rates(name: &str, before: DiskCounters, now: DiskCounters, elapsed_ms: u64) -
         written_bytes_per_second: per_second(before.written_bytes, now.written_bytes, elapsed_ms)?,
         // The kernel's clock ticks are coarser than ours, which can make it a little more than the whole.
         busy_percent: (busy_ms as f64 / elapsed_ms as f64 * 100.0).min(100.0) as f32,
+        read_bytes_total: Some(now.read_bytes),
+        written_bytes_total: Some(now.written_bytes),
     })
 }
 
@@ -96,6 +98,7 @@ mod tests {
         assert_eq!(measured.len(), 1);
         assert_eq!((measured[0].read_bytes_per_second, measured[0].written_bytes_per_second), (10_240, 0));
         assert_eq!(measured[0].busy_percent, 10.0);
+        assert_eq!((measured[0].read_bytes_total, measured[0].written_bytes_total), (Some(51_200), Some(10_240)));
         // A disk that was swapped begins at zero again.
         assert!(disks.measure(line(10, 0).as_bytes(), 5_000).is_empty());
         assert_eq!(disks.measure(line(10, 9_000).as_bytes(), 5_000)[0].busy_percent, 100.0);

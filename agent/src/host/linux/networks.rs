@@ -58,6 +58,8 @@ fn rates(name: &str, before: NetworkCounters, now: NetworkCounters, elapsed_ms: 
         received_bytes_per_second: per_second(before.received_bytes, now.received_bytes, elapsed_ms)?,
         sent_bytes_per_second: per_second(before.sent_bytes, now.sent_bytes, elapsed_ms)?,
         errors_total: now.errors,
+        received_bytes_total: Some(now.received_bytes),
+        sent_bytes_total: Some(now.sent_bytes),
     })
 }
 
@@ -89,6 +91,7 @@ mod tests {
         let measured = networks.measure(line(6_000).as_bytes(), 5_000);
         assert_eq!(measured[0].received_bytes_per_second, 1_000);
         assert_eq!((measured[0].sent_bytes_per_second, measured[0].errors_total), (0, 10));
+        assert_eq!((measured[0].received_bytes_total, measured[0].sent_bytes_total), (Some(6_000), Some(500)));
         // The interface was made anew.
         assert!(networks.measure(line(10).as_bytes(), 5_000).is_empty());
     }

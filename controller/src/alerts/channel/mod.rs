@@ -27,7 +27,7 @@ pub use error::SendError;
 pub use notification::{Item, ItemState, Notification};
 
 pub(super) use self::http::{Call, perform};
-pub(super) use self::secret::SecretSource;
+pub(crate) use self::secret::SecretSource;
 pub(super) use self::url::Url;
 pub(super) use self::web::Address;
 

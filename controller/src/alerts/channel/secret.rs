@@ -9,7 +9,7 @@ const LIMIT_BYTES: u64 = 4096;
 
 /// Where a secret is kept. It is read for each attempt, so that a changed one needs no restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::alerts) enum SecretSource {
+pub(crate) enum SecretSource {
     /// The first line of a file.
     File(PathBuf),
     /// The first line of a credential that the service manager hands over.
@@ -18,14 +18,14 @@ pub(in crate::alerts) enum SecretSource {
 
 /// A secret that shows itself only to who asks for it.
 #[derive(Clone, PartialEq, Eq)]
-pub(in crate::alerts) struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl SecretSource {
     /// From a path, or from `credential:NAME`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(in crate::alerts) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix(CREDENTIAL) {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
             if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
@@ -43,7 +43,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// Why there is none, without a word of what the file holds.
-    pub(super) fn read(&self) -> Result<Secret, String> {
+    pub(crate) fn read(&self) -> Result<Secret, String> {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Credential(name) => {
@@ -70,7 +70,7 @@ impl SecretSource {
 
 impl Secret {
     /// The secret itself.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
