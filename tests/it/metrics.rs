@@ -83,6 +83,15 @@ async fn a_full_node(fleet: &Fleet) -> HandSession {
     session.send(heartbeat()).await.unwrap();
     let mut sample = sim::sample(3);
     sample.file_systems[1].mount_point = "/mnt/a \"b\" \\c ä".to_owned();
+    sample.storage = vec![v1::StorageHealth {
+        device: "mmcblk0".to_owned(),
+        used_life_percent: Some(10.0),
+        bad_sectors: Some(0),
+        file_system_errors: Some(0),
+        celsius: Some(31.0),
+        ..v1::StorageHealth::default()
+    }];
+    sample.k3s = Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "active".to_owned() });
     session.send(Body::Sample(sample)).await.unwrap();
     let job = v1::BackupJob {
         name: "etc".to_owned(),
@@ -202,7 +211,9 @@ async fn the_rules_mirror_the_controllers() {
     };
     for rule in RULES.iter().filter(|rule| mirrored.contains(rule.name)) {
         let block = alert(rule.name);
-        for threshold in rule.warning.iter().chain(&rule.critical) {
+        // What is foretold is asked in other words.
+        let thresholds = rule.warning.iter().chain(&rule.critical).filter(|_| !rule.less_is_worse);
+        for threshold in thresholds {
             let share = format!(">= {:.2}", threshold / 100.0);
             let plain = format!(">= {threshold}");
             assert!(block.contains(&share) || block.contains(&plain), "{}: {threshold} is not in {block}", rule.name);

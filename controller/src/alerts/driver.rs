@@ -117,8 +117,8 @@ impl Driver {
             return;
         }
         self.counted_ms = Some(now_ms);
-        match core.store.outbox_length().await {
-            Ok(waiting) => self.gatherer.waiting = waiting,
+        match core.store.outbox_lengths().await {
+            Ok(lengths) => self.gatherer.waiting = lengths.values().sum(),
             Err(error) => tracing::error!(%error, "what waits to be told could not be counted"),
         }
     }

@@ -141,6 +141,16 @@ families! {
         "Errors and drops of a network interface since the node booted, both directions.";
     NODE_TEMPERATURE = Gauge "rackhaven_node_temperature_celsius" ["node", "sensor"]
         "Temperature at a sensor.";
+    NODE_STORAGE_FAILING = Gauge "rackhaven_node_storage_failing" ["node", "device"]
+        "1 if a disk or card says itself that it fails.";
+    NODE_STORAGE_LIFE = Gauge "rackhaven_node_storage_used_life_ratio" ["node", "device"]
+        "Share of the life its maker foresaw that is used up; may be above 1.";
+    NODE_STORAGE_SECTORS = Gauge "rackhaven_node_storage_bad_sectors" ["node", "device"]
+        "Sectors that could not be read or were replaced.";
+    NODE_STORAGE_ERRORS = Gauge "rackhaven_node_storage_filesystem_errors" ["node", "device"]
+        "Errors that file systems on it have met since they were checked last.";
+    NODE_STORAGE_TEMPERATURE = Gauge "rackhaven_node_storage_temperature_celsius" ["node", "device"]
+        "Its temperature.";
     NODE_UNDER_VOLTAGE = Gauge "rackhaven_node_under_voltage" ["node"]
         "1 if the firmware sees too low a voltage now.";
     NODE_UNDER_VOLTAGE_BOOT = Gauge "rackhaven_node_under_voltage_since_boot" ["node"]
@@ -155,6 +165,8 @@ families! {
         "1 if the firmware's soft limit of temperature is in effect.";
     NODE_FAILED_UNITS = Gauge "rackhaven_node_failed_units" ["node"]
         "Units of systemd that have failed.";
+    NODE_K3S = Gauge "rackhaven_node_k3s_unit_state" ["node", "unit", "state"]
+        "1 for the state of the unit of K3s: active, activating, failed or inactive; absent where K3s is not installed.";
     NODE_AGENT_MEMORY = Gauge "rackhaven_node_agent_resident_memory_bytes" ["node"]
         "Resident memory of the agent.";
     NODE_AGENT_CPU = Gauge "rackhaven_node_agent_cpu_usage_ratio" ["node"]

@@ -16,7 +16,8 @@ use super::{exposition, gather, negotiate};
 use crate::access::Caller;
 use crate::core::Core;
 
-/// Who asks again within this gets the same, milliseconds: however many ask, metrics are written once a second.
+/// Who asks again within this gets the same, milliseconds: however many ask, metrics are written, and the store is asked
+/// whether it lives, once a second.
 const FRESH_MS: u64 = 1_000;
 /// The type of a short text.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -27,6 +28,7 @@ pub(super) struct Door {
     config: MetricsConfig,
     started_unix_ms: i64,
     made: Mutex<Option<Made>>,
+    judged: Mutex<Option<Judged>>,
     /// Length of the last answer, bytes.
     length: AtomicUsize,
 }
@@ -35,6 +37,12 @@ struct Made {
     at_ms: u64,
     form: Form,
     text: Bytes,
+}
+
+/// What is wrong with the controller, and when that was looked at.
+struct Judged {
+    at_ms: u64,
+    complaints: Vec<String>,
 }
 
 /// Whether somebody may read the metrics.
@@ -50,7 +58,14 @@ impl Door {
     pub(super) fn new(core: Arc<Core>, config: MetricsConfig) -> Self {
         let since_ms = core.clock.monotonic_ms();
         let started_unix_ms = core.clock.wall_ms().saturating_sub_unsigned(since_ms);
-        Self { core, config, started_unix_ms, made: Mutex::default(), length: AtomicUsize::new(0) }
+        Self {
+            core,
+            config,
+            started_unix_ms,
+            made: Mutex::default(),
+            judged: Mutex::default(),
+            length: AtomicUsize::new(0),
+        }
     }
 
     /// Answers one request.
@@ -64,7 +79,7 @@ impl Door {
             return with(refused, ALLOW, "GET, HEAD");
         }
         if path == "/healthz" {
-            return healthz(&Vitals::take(&self.core).await);
+            return self.healthz().await;
         }
         match self.pass(request.headers()) {
             Pass::Allowed => {}
@@ -101,6 +116,19 @@ impl Door {
         let outcome = format!("denied: {reason}");
         let entry = self.core.audit_entry(&Caller::Anonymous, &origin, "metrics", "", &outcome);
         self.core.denials.record(&host.to_string(), entry).await;
+    }
+
+    async fn healthz(&self) -> Response<Full<Bytes>> {
+        let mut judged = self.judged.lock().await;
+        let now_ms = self.core.clock.monotonic_ms();
+        if judged.as_ref().is_none_or(|judged| now_ms - judged.at_ms >= FRESH_MS) {
+            let complaints = Vitals::take(&self.core).await.complaints();
+            *judged = Some(Judged { at_ms: now_ms, complaints });
+        }
+        match judged.as_ref().map_or(&[][..], |judged| &judged.complaints) {
+            [] => text(StatusCode::OK, "ok\n".to_owned()),
+            complaints => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", complaints.join("\n"))),
+        }
     }
 
     /// All metrics; none if writing them failed.
@@ -140,14 +168,6 @@ fn judge(headers: &HeaderMap, secret: &str) -> Pass {
         Ok(()) => Pass::Allowed,
         Err(_) => Pass::Denied("the bearer token is wrong"),
     }
-}
-
-fn healthz(vitals: &Vitals) -> Response<Full<Bytes>> {
-    let complaints = vitals.complaints();
-    if complaints.is_empty() {
-        return text(StatusCode::OK, "ok\n".to_owned());
-    }
-    text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", complaints.join("\n")))
 }
 
 fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {

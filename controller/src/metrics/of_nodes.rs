@@ -8,6 +8,9 @@ use crate::fleet::NodeView;
 /// The words of a node's state.
 const STATES: [&str; 5] = ["up", "suspect", "down", "off", "unknown"];
 
+/// The words of a unit's state that last.
+const UNIT_STATES: [&str; 4] = ["active", "activating", "failed", "inactive"];
+
 /// Writes all of the nodes.
 pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
     let nodes = &snapshot.nodes;
@@ -30,8 +33,16 @@ pub(super) fn write(page: &mut Page, snapshot: &Snapshot) {
     pressure(page, nodes);
     file_systems(page, nodes);
     devices(page, nodes);
+    of_parts(page, &NODE_TEMPERATURE, nodes, |temperature: &v1::Temperature| Some(temperature.celsius));
+    storage(page, nodes);
     board(page, nodes);
     of_sample(page, &NODE_FAILED_UNITS, nodes, |sample| sample.units.as_ref().map(|units| units.failed_count));
+    let mut k3s = page.family(&NODE_K3S);
+    for node in nodes {
+        if let Some(unit) = node.sample.as_ref().and_then(|sample| sample.k3s.as_ref()) {
+            k3s.put_one_of(&[node.view.name.as_str(), &unit.unit], &UNIT_STATES, &unit.state);
+        }
+    }
     let agent = |sample: &v1::Sample| sample.agent;
     of_sample(page, &NODE_AGENT_MEMORY, nodes, |sample| agent(sample).map(|agent| agent.resident_bytes));
     of_sample(page, &NODE_AGENT_CPU, nodes, |sample| agent(sample).map(|agent| ratio(agent.cpu_percent)));
@@ -95,6 +106,16 @@ impl Part for v1::Temperature {
 
     fn name(&self) -> &str {
         &self.sensor
+    }
+}
+
+impl Part for v1::StorageHealth {
+    fn of(sample: &v1::Sample) -> &[Self] {
+        &sample.storage
+    }
+
+    fn name(&self) -> &str {
+        &self.device
     }
 }
 
@@ -213,8 +234,16 @@ fn devices(page: &mut Page, nodes: &[NodeFigures]) {
     of_parts(page, &NODE_NETWORK_ERRORS, nodes, |network: &v1::NetworkInterface| Some(network.errors_total));
 }
 
+fn storage(page: &mut Page, nodes: &[NodeFigures]) {
+    let life = |storage: &v1::StorageHealth| storage.used_life_percent.map(ratio);
+    of_parts(page, &NODE_STORAGE_FAILING, nodes, |storage: &v1::StorageHealth| Some(storage.failing));
+    of_parts(page, &NODE_STORAGE_LIFE, nodes, life);
+    of_parts(page, &NODE_STORAGE_SECTORS, nodes, |storage: &v1::StorageHealth| storage.bad_sectors);
+    of_parts(page, &NODE_STORAGE_ERRORS, nodes, |storage: &v1::StorageHealth| storage.file_system_errors);
+    of_parts(page, &NODE_STORAGE_TEMPERATURE, nodes, |storage: &v1::StorageHealth| storage.celsius);
+}
+
 fn board(page: &mut Page, nodes: &[NodeFigures]) {
-    of_parts(page, &NODE_TEMPERATURE, nodes, |temperature: &v1::Temperature| Some(temperature.celsius));
     for (family, flag) in [
         (&NODE_UNDER_VOLTAGE, (|flags| flags.under_voltage_now) as fn(&v1::Throttling) -> bool),
         (&NODE_UNDER_VOLTAGE_BOOT, |flags| flags.under_voltage_since_boot),

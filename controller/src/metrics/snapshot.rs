@@ -95,5 +95,6 @@ fn distinct(mut sample: v1::Sample) -> v1::Sample {
     by(&mut sample.disks, |disk| &disk.name);
     by(&mut sample.networks, |network| &network.name);
     by(&mut sample.temperatures, |temperature| &temperature.sensor);
+    by(&mut sample.storage, |storage| &storage.device);
     sample
 }

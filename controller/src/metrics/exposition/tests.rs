@@ -73,6 +73,13 @@ fn sample() -> v1::Sample {
         throttling: Some(v1::Throttling { under_voltage_since_boot: true, ..v1::Throttling::default() }),
         units: Some(v1::Units { failed: vec!["a.service".to_owned()], failed_count: 1 }),
         agent: Some(v1::AgentCost { resident_bytes: 3_100_000, cpu_percent: 0.02 }),
+        storage: vec![v1::StorageHealth {
+            device: "mmcblk0".to_owned(),
+            used_life_percent: Some(110.0),
+            bad_sectors: Some(0),
+            ..v1::StorageHealth::default()
+        }],
+        k3s: Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "failed".to_owned() }),
         ..v1::Sample::default()
     }
 }
