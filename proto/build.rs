@@ -1,13 +1,14 @@
 //! Compiles the contract without an installed protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 10] = [
+    const PROTOS: [&str; 11] = [
         "rackhaven/v1/access.proto",
         "rackhaven/v1/alert.proto",
         "rackhaven/v1/backup.proto",
         "rackhaven/v1/enrolment.proto",
         "rackhaven/v1/event.proto",
         "rackhaven/v1/fleet.proto",
+        "rackhaven/v1/k3s.proto",
         "rackhaven/v1/log.proto",
         "rackhaven/v1/power.proto",
         "rackhaven/v1/sample.proto",

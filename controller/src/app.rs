@@ -28,6 +28,7 @@ use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
 use crate::history::{Keep, MinuteRow};
 use crate::init::{StateFiles, issue_server, read_authority};
+use crate::k3s::Artifacts;
 use crate::logs::LogDesk;
 use crate::metrics;
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
@@ -220,11 +221,14 @@ async fn assemble(
     } else {
         None
     };
+    let artifacts = Artifacts::new(files.folder.join("k3s"));
+    artifacts.clean();
     Ok(Core {
         registry: Registry::load(nodes, config.history.recent_points, now_ms),
         directory: Directory::load(certificates, users),
         events: Events::new(store.clone()),
         commands: Commands::load(store.clone(), open, now_ms, wall_ms),
+        artifacts,
         logs: LogDesk::default(),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
 use crate::history::MinuteRow;
+use crate::k3s::Artifacts;
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
@@ -56,6 +57,8 @@ pub struct Core {
     pub alerts: Desk,
     /// What nodes tell of their backups.
     pub backups: Backups,
+    /// The files of K3s's releases.
+    pub artifacts: Artifacts,
     /// Who reads which node's log.
     pub logs: LogDesk,
     /// Open connections, by who holds them.

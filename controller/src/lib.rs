@@ -15,6 +15,7 @@ pub mod events;
 pub mod fleet;
 pub mod history;
 pub mod init;
+pub mod k3s;
 pub mod logs;
 pub mod metrics;
 pub mod net;

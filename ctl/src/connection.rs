@@ -18,6 +18,7 @@ use rackhaven_proto::v1::backups_client::BackupsClient;
 use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
+use rackhaven_proto::v1::k3s_client::K3sClient;
 use rackhaven_proto::v1::logs_client::LogsClient;
 use rackhaven_proto::v1::power_client::PowerClient;
 use rustls::ClientConfig;
@@ -130,6 +131,11 @@ impl Connection {
     /// What has happened.
     pub(crate) fn events(&self) -> EventsClient<Channel> {
         EventsClient::new(self.channel.clone())
+    }
+
+    /// K3s on the nodes.
+    pub(crate) fn k3s(&self) -> K3sClient<Channel> {
+        K3sClient::new(self.channel.clone())
     }
 
     /// What nodes have written down of themselves.

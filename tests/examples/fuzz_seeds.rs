@@ -260,7 +260,7 @@ fn sample() -> v1::Sample {
             used_life_percent: Some(3.0),
             ..v1::StorageHealth::default()
         }],
-        k3s: Some(v1::K3s { unit: "k3s".to_owned(), state: "active".to_owned() }),
+        k3s: Some(v1::K3sUnit { unit: "k3s".to_owned(), state: "active".to_owned() }),
     }
 }
 

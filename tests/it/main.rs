@@ -27,6 +27,7 @@ mod full_disk;
 mod fuzz_replay;
 mod history;
 mod impostors;
+mod k3s_artifacts;
 mod metrics;
 mod metrics_door;
 mod node_logs;

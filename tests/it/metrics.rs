@@ -91,7 +91,7 @@ async fn a_full_node(fleet: &Fleet) -> HandSession {
         celsius: Some(31.0),
         ..v1::StorageHealth::default()
     }];
-    sample.k3s = Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "active".to_owned() });
+    sample.k3s = Some(v1::K3sUnit { unit: "k3s-agent".to_owned(), state: "active".to_owned() });
     session.send(Body::Sample(sample)).await.unwrap();
     let job = v1::BackupJob {
         name: "etc".to_owned(),

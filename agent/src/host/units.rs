@@ -28,7 +28,7 @@ pub struct UnitStates {
     /// Those that have failed; none where that is not known.
     pub units: Option<v1::Units>,
     /// K3s; none where it is not installed.
-    pub k3s: Option<v1::K3s>,
+    pub k3s: Option<v1::K3sUnit>,
 }
 
 /// What systemd tells of a unit: name, description, states of loading, activity and detail, what it follows, path, and
@@ -84,11 +84,11 @@ impl UnitsWatch {
     }
 }
 
-async fn k3s(bus: &Connection) -> zbus::Result<Option<v1::K3s>> {
+async fn k3s(bus: &Connection) -> zbus::Result<Option<v1::K3sUnit>> {
     let answer = call(bus, MANAGER, "ListUnitsByNames", &(K3S.as_slice(),)).await?;
     let units: Vec<Unit> = answer.body().deserialize()?;
     let installed = units.into_iter().find(|unit| unit.2 == "loaded");
-    Ok(installed.map(|unit| v1::K3s { unit: unit.0.trim_end_matches(".service").to_owned(), state: unit.3 }))
+    Ok(installed.map(|unit| v1::K3sUnit { unit: unit.0.trim_end_matches(".service").to_owned(), state: unit.3 }))
 }
 
 async fn failed_units(bus: &Connection) -> zbus::Result<v1::Units> {
@@ -174,7 +174,7 @@ mod tests {
         serve(&bus, vec!["ssh.service", "mnt-nas.mount"]).await;
         let mut watch = watch_on(&bus);
         let failed = vec!["ssh.service".to_owned(), "mnt-nas.mount".to_owned()];
-        let k3s = v1::K3s { unit: "k3s-agent".to_owned(), state: "activating".to_owned() };
+        let k3s = v1::K3sUnit { unit: "k3s-agent".to_owned(), state: "activating".to_owned() };
         let units = v1::Units { failed, failed_count: 2 };
         assert_eq!(watch.look().await, UnitStates { units: Some(units), k3s: Some(k3s) });
     }

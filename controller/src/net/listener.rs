@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rackhaven_pki::Subject;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -28,9 +29,9 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Streams that a peer may have open on one connection.
 const MAX_STREAMS: u32 = 64;
-/// How much of a stream may wait to be read, bytes: so little that a few whose readers are slow leave room on the
-/// connection (hyper's window for all of it is 1 MiB) for a session's heartbeats.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// How much of a node's stream may wait to be read, bytes: so little that a few whose readers are slow leave room on the
+/// connection (hyper's window for all of it is 1 MiB) for the session's heartbeats.
+const NODE_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// A pause when the system has no more file descriptors to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -159,12 +160,17 @@ where
     let peer = Arc::new(peer);
     let served = Arc::clone(&peer);
     let service = service_fn(move |request| Arc::clone(&gate).answer(Arc::clone(&served), request));
+    // A user's files come as fast as the line allows.
+    let window = match &peer.proof {
+        Proof::Certificate { subject: Subject::User(_), .. } | Proof::Local { .. } => None,
+        Proof::Certificate { subject: Subject::Node(_), .. } | Proof::Nothing => Some(NODE_STREAM_WINDOW_BYTES),
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE / 2)
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_stream_window_size(window)
         .max_header_list_size(16 * 1024)
         .max_send_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);

@@ -6,6 +6,7 @@ mod backups;
 mod enrolment;
 mod events;
 mod fleet;
+mod k3s;
 mod logs;
 mod node_command;
 mod past;
@@ -25,6 +26,7 @@ use rackhaven_proto::v1::backups_server::BackupsServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
 use rackhaven_proto::v1::fleet_server::FleetServer;
+use rackhaven_proto::v1::k3s_server::K3sServer;
 use rackhaven_proto::v1::logs_server::LogsServer;
 use rackhaven_proto::v1::power_server::PowerServer;
 use rackhaven_proto::v1::sessions_server::SessionsServer;
@@ -40,6 +42,9 @@ use crate::store::StoreError;
 const AGENT_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Longest message of a user, bytes.
 const USER_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Longest message with a piece of a file, bytes.
+const ARTIFACT_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Longest message of a user about backups, bytes: it holds whole jobs.
 const BACKUP_MESSAGE_BYTES: usize = 512 * 1024;
@@ -66,6 +71,7 @@ pub fn routes(core: &Arc<Core>) -> Routes {
     let alerts =
         AlertsServer::new(alerts::AlertService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     let logs = LogsServer::new(logs::LogService::new(Arc::clone(core))).max_decoding_message_size(AGENT_MESSAGE_BYTES);
+    let k3s = K3sServer::new(k3s::K3sService::new(Arc::clone(core))).max_decoding_message_size(ARTIFACT_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
@@ -75,6 +81,7 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .add_service(backups)
         .add_service(alerts)
         .add_service(logs)
+        .add_service(k3s)
 }
 
 pub use sessions::settings;

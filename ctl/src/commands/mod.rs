@@ -6,6 +6,7 @@ mod backup;
 mod completions;
 mod context;
 mod events;
+mod k3s;
 mod login;
 mod man;
 mod node;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// What an admin must know: list, ack, silence, unsilence, test, history
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
+    /// K3s on the nodes: artifacts
+    #[command(subcommand)]
+    K3s(k3s::K3sCommand),
     /// What has happened in the fleet
     Events(events::EventsArgs),
     /// Who did what
@@ -71,6 +75,7 @@ impl Command {
             Self::Power(command) => Box::pin(command.run(invocation)).await,
             Self::Backup(command) => Box::pin(command.run(invocation)).await,
             Self::Alerts(command) => Box::pin(command.run(invocation)).await,
+            Self::K3s(command) => Box::pin(command.run(invocation)).await,
             Self::Events(args) => Box::pin(events::run(args, invocation)).await,
             Self::Audit(args) => Box::pin(audit::run(args, invocation)).await,
             Self::Login(args) => Box::pin(login::run(args, invocation)).await,

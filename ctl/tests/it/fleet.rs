@@ -229,7 +229,7 @@ fn sample() -> Sample {
             file_system_errors: Some(3),
             ..StorageHealth::default()
         }],
-        k3s: Some(K3s { unit: "k3s-agent".to_owned(), state: "active".to_owned() }),
+        k3s: Some(K3sUnit { unit: "k3s-agent".to_owned(), state: "active".to_owned() }),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod backup;
 mod command;
 mod event;
 mod hello;
+mod k3s;
 mod log;
 mod power;
 mod sample;

@@ -5,6 +5,7 @@ mod command;
 mod endpoint;
 mod event;
 mod hello;
+pub mod k3s;
 mod label;
 mod log;
 mod name;

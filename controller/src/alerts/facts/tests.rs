@@ -108,7 +108,7 @@ fn samples_golden() {
             v1::StorageHealth { device: "sda".to_owned(), bad_sectors: Some(8), ..Default::default() },
             v1::StorageHealth { device: "sdb".to_owned(), failing: true, ..Default::default() },
         ],
-        k3s: Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "activating".to_owned() }),
+        k3s: Some(v1::K3sUnit { unit: "k3s-agent".to_owned(), state: "activating".to_owned() }),
         ..v1::Sample::default()
     };
     let mut scan = Scan::default();

@@ -79,7 +79,7 @@ fn sample() -> v1::Sample {
             bad_sectors: Some(0),
             ..v1::StorageHealth::default()
         }],
-        k3s: Some(v1::K3s { unit: "k3s-agent".to_owned(), state: "failed".to_owned() }),
+        k3s: Some(v1::K3sUnit { unit: "k3s-agent".to_owned(), state: "failed".to_owned() }),
         ..v1::Sample::default()
     }
 }

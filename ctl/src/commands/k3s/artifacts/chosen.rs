@@ -1,0 +1,136 @@
+//! Which files of a release were given, and whether they are what its list says.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest, K3sVersion};
+use ring::digest::{Context, SHA256};
+
+use crate::error::CtlError;
+
+/// The longest list of checksums, bytes; those of releases have some lines.
+const MAX_LIST_BYTES: u64 = 64 * 1024;
+/// Read at a time, bytes.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// A file that will be handed over.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) path: PathBuf,
+    pub(super) artifact: Artifact,
+}
+
+/// Looks at the files, and sorts them into lists of checksums and what these are of.
+///
+/// # Errors
+/// When one cannot be read, is nothing of a release, or is in none of the lists with the SHA-256 that it has.
+pub(super) fn choose(version: &K3sVersion, paths: &[PathBuf]) -> Result<Vec<Chosen>, CtlError> {
+    let (lists, files): (Vec<_>, Vec<_>) = paths.iter().partition(|path| is_list(path));
+    let mut listed = Vec::new();
+    for path in lists {
+        listed.extend(read_list(path)?);
+    }
+    if listed.is_empty() {
+        return Err(CtlError::usage("the release's list of checksums is missing; nothing was done").hint(
+            "give it too: the file sha256sum-amd64.txt, sha256sum-arm64.txt or sha256sum-arm.txt of the release",
+        ));
+    }
+    files.into_iter().map(|path| look(version, path, &listed)).collect()
+}
+
+fn is_list(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("sha256sum"))
+}
+
+/// One line of a list: `HEX  NAME`, as sha256sum(1) writes it.
+fn parse_list(text: &str) -> Result<Vec<(Digest, String)>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(number, line)| {
+            let (hex, name) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            let digest = hex.parse().map_err(|invalid| format!("line {}: {invalid}", number + 1))?;
+            Ok((digest, name.trim_start_matches([' ', '*', '\t']).trim_end().to_owned()))
+        })
+        .collect()
+}
+
+fn read_list(path: &Path) -> Result<Vec<(Digest, String)>, CtlError> {
+    let failed = |reason: String| CtlError::failed(format!("{}: {reason}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    file.take(MAX_LIST_BYTES).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    parse_list(&text).map_err(failed)
+}
+
+/// For which processors images are, by the release's name for them: what they hold does not tell.
+fn arch_by_name(name: &str) -> Option<Arch> {
+    let stem = name.strip_prefix("k3s-airgap-images-")?.split('.').next()?;
+    match stem {
+        "amd64" => Some(Arch::Amd64),
+        "arm64" => Some(Arch::Arm64),
+        "arm" => Some(Arch::Armhf),
+        _ => None,
+    }
+}
+
+fn look(version: &K3sVersion, path: &Path, listed: &[(Digest, String)]) -> Result<Chosen, CtlError> {
+    let shown = path.display();
+    let failed = |reason: String| CtlError::failed(format!("{shown}: {reason}; nothing was done"));
+    let mut file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let (mut hash, mut first, mut bytes) = (Context::new(&SHA256), Vec::new(), 0_u64);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = file.read(&mut piece).map_err(|error| failed(error.to_string()))?;
+        let Some(read) = piece.get(..length).filter(|read| !read.is_empty()) else { break };
+        if first.is_empty() {
+            first = read.to_vec();
+        }
+        hash.update(read);
+        bytes = bytes.saturating_add(length as u64);
+    }
+    let sha256 = Digest(hash.finish().as_ref().try_into().unwrap_or([0; 32]));
+    let kind = ArtifactKind::of_bytes(&first)
+        .ok_or_else(|| failed("is neither a program nor an archive of images".to_owned()))?;
+    let Some((_, name)) = listed.iter().find(|(digest, _)| *digest == sha256) else {
+        return Err(failed(format!("its SHA-256, {sha256}, is in no list that was given"))
+            .hint("it is damaged, not whole, or of another release than the list"));
+    };
+    let arch = match kind {
+        ArtifactKind::Program => Arch::of_program(&first)
+            .ok_or_else(|| failed("is a program for processors that Rackhaven does not know".to_owned()))?,
+        _ => arch_by_name(name)
+            .ok_or_else(|| failed(format!("the list calls it {name:?}, which does not tell for which processors")))?,
+    };
+    let artifact = Artifact { version: version.clone(), arch, kind, bytes, sha256, added_unix_ms: 0 };
+    Ok(Chosen { path: path.to_owned(), artifact })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, arch_by_name, parse_list};
+
+    #[test]
+    fn lists_golden() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let names = |text: &str| -> Result<Vec<String>, String> {
+            Ok(parse_list(text)?.into_iter().map(|(_, name)| name).collect())
+        };
+        assert_eq!(names(&format!("{hex}  k3s-arm64\n\n{hex} *images.tar\r\n")).unwrap(), ["k3s-arm64", "images.tar"]);
+        assert_eq!(names(hex).unwrap(), [""]);
+        assert!(names(&format!("{hex}  k3s\nNot Found")).unwrap_err().starts_with("line 2: sha256: \"Not\""));
+    }
+
+    #[test]
+    fn images_tell_their_processors_by_name() {
+        for (name, arch) in [
+            ("k3s-airgap-images-amd64.tar.zst", Some(Arch::Amd64)),
+            ("k3s-airgap-images-arm64.tar", Some(Arch::Arm64)),
+            ("k3s-airgap-images-arm.tar.gz", Some(Arch::Armhf)),
+            ("k3s-airgap-images-s390x.tar", None),
+            ("images.tar", None),
+        ] {
+            assert_eq!(arch_by_name(name), arch, "{name}");
+        }
+    }
+}
