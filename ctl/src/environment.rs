@@ -19,6 +19,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// Whether colours are unwanted (`NO_COLOR`, a dumb terminal).
     pub no_color: bool,
+    /// `TERM`: what kind of terminal it is.
+    pub term: Option<String>,
     /// Whether the locale (`LC_ALL`, `LC_CTYPE`, `LANG`) has a character set other than UTF-8.
     pub ascii: bool,
     /// `COLUMNS`: the width to write for where the terminal does not tell.
@@ -44,6 +46,7 @@ impl Environment {
             socket: Some(PathBuf::from(DEFAULT_SOCKET)).filter(|path| path.exists()),
             token: text("RACKHAVEN_TOKEN"),
             no_color: given("NO_COLOR").is_some() || text("TERM").is_some_and(|term| term == "dumb"),
+            term: text("TERM"),
             // POSIX: the first of them that is set and not empty counts; without any it is the locale C.
             ascii: !["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).is_some_and(|locale| is_utf8(&locale)),
             columns: count("COLUMNS"),

@@ -33,7 +33,16 @@ impl Style {
 
     /// The same at the end of `line`.
     pub(crate) fn paint_into(self, line: &mut String, text: &str, colour: bool) {
-        let code = match self {
+        let code = self.code();
+        if !colour || code.is_empty() || text.is_empty() {
+            return line.push_str(text);
+        }
+        line.extend(["\u{1b}[", code, "m", text, "\u{1b}[0m"]);
+    }
+
+    /// The parameters of its SGR; empty where there is nothing to say.
+    fn code(self) -> &'static str {
+        match self {
             Self::Plain => "",
             Self::Bold => "1",
             Self::Dim => "2",
@@ -43,10 +52,13 @@ impl Style {
             Self::Leaving => "35",
             Self::Asleep => "94",
             Self::Returning => "36",
-        };
-        if !colour || code.is_empty() || text.is_empty() {
-            return line.push_str(text);
         }
-        line.extend(["\u{1b}[", code, "m", text, "\u{1b}[0m"]);
+    }
+
+    /// The meaning that is painted with these parameters; plain for all others.
+    pub(crate) fn of_code(code: &str) -> Self {
+        let all =
+            [Self::Bold, Self::Dim, Self::Good, Self::Warn, Self::Bad, Self::Leaving, Self::Asleep, Self::Returning];
+        all.into_iter().find(|style| style.code() == code).unwrap_or(Self::Plain)
     }
 }

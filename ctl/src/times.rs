@@ -13,6 +13,12 @@ pub(crate) fn rfc3339_given(unix_ms: i64) -> Option<String> {
     if unix_ms == 0 { None } else { rfc3339(unix_ms) }
 }
 
+/// How many seconds lie between two moments that [`rfc3339`] made; none if the second is not the later one.
+pub(crate) fn seconds_between(from: &str, to: &str) -> Option<u64> {
+    let moment = |text: &str| text.parse::<Timestamp>().ok().map(Timestamp::as_second);
+    u64::try_from(moment(to)?.checked_sub(moment(from)?)?).ok()
+}
+
 /// In which zone people are told the time.
 #[derive(Debug, Clone)]
 pub(crate) struct Zone(Option<TimeZone>);

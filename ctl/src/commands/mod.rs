@@ -12,6 +12,7 @@ mod man;
 mod node;
 mod power;
 mod status;
+mod top;
 mod user;
 mod whoami;
 
@@ -26,6 +27,8 @@ use crate::invocation::Invocation;
 pub(crate) enum Command {
     /// The whole fleet at a glance
     Status(status::StatusArgs),
+    /// The whole fleet live, on a full screen
+    Top(top::TopArgs),
     /// The machines: list, show, invite, rejoin, label, reboot, power off, remove
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -71,6 +74,7 @@ impl Command {
     pub(crate) async fn run(self, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
         match self {
             Self::Status(args) => Box::pin(status::run(args, invocation)).await,
+            Self::Top(args) => Box::pin(top::run(args, invocation)).await,
             Self::Node(command) => Box::pin(command.run(invocation)).await,
             Self::Power(command) => Box::pin(command.run(invocation)).await,
             Self::Backup(command) => Box::pin(command.run(invocation)).await,

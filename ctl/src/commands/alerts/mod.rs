@@ -14,7 +14,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 
-pub(crate) use report::{AlertReport, section};
+pub(crate) use report::{AlertReport, section, style};
 
 /// What can be done with alerts.
 #[derive(Debug, Subcommand)]

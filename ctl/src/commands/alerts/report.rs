@@ -15,19 +15,19 @@ const MOST_IN_STATUS: usize = 5;
 /// One alert; `docs/ctl.md` promises this shape.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct AlertReport {
-    pub(super) key: Text,
-    pub(super) rule: Text,
+    pub(crate) key: Text,
+    pub(crate) rule: Text,
     #[serde(serialize_with = "as_word")]
-    pub(super) severity: Severity,
-    pub(super) state: &'static str,
-    pub(super) node: Option<Text>,
-    pub(super) instance: Option<Text>,
-    pub(super) summary: Text,
-    pub(super) advice: Text,
-    pub(super) value: Option<f64>,
-    pub(super) since: Option<String>,
-    pub(super) silenced: bool,
-    pub(super) acknowledged_by: Option<Text>,
+    pub(crate) severity: Severity,
+    pub(crate) state: &'static str,
+    pub(crate) node: Option<Text>,
+    pub(crate) instance: Option<Text>,
+    pub(crate) summary: Text,
+    pub(crate) advice: Text,
+    pub(crate) value: Option<f64>,
+    pub(crate) since: Option<String>,
+    pub(crate) silenced: bool,
+    pub(crate) acknowledged_by: Option<Text>,
 }
 
 /// A severity of the wire.
@@ -36,7 +36,7 @@ pub(super) fn severity(wire: i32) -> Result<Severity, Invalid> {
 }
 
 /// How a severity is drawn.
-pub(super) fn style(severity: Severity) -> Style {
+pub(crate) fn style(severity: Severity) -> Style {
     match severity {
         Severity::Info => Style::Plain,
         Severity::Warning => Style::Warn,
@@ -64,7 +64,7 @@ impl AlertReport {
     }
 
     /// What an admin has said of it.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let mut said = Vec::new();
         said.extend(self.acknowledged_by.as_ref().map(|by| format!("known to {by}")));
         said.extend(self.silenced.then(|| "silenced".to_owned()));

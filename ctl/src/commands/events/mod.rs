@@ -12,7 +12,7 @@ use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::Format;
 
-use report::EventReport;
+pub(crate) use report::{EventReport, table as event_table};
 
 /// Options of `ctl events`.
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ use crate::text::Text;
 use crate::times::{Zone, rfc3339};
 
 /// One event; `docs/ctl.md` promises this shape.
-#[derive(Debug, Serialize)]
-pub(super) struct EventReport {
-    pub(super) position: u64,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EventReport {
+    pub(crate) position: u64,
     pub(super) time: Option<String>,
     pub(super) node: Option<Text>,
     #[serde(serialize_with = "as_word")]
@@ -24,7 +24,7 @@ pub(super) struct EventReport {
 
 impl EventReport {
     /// From the controller's answer.
-    pub(super) fn new(event: StoredEvent) -> Result<Self, Invalid> {
+    pub(crate) fn new(event: StoredEvent) -> Result<Self, Invalid> {
         let severity = match v1::Severity::try_from(event.severity) {
             Ok(v1::Severity::Info) => Severity::Info,
             Ok(v1::Severity::Warning) => Severity::Warning,
@@ -88,7 +88,7 @@ pub(super) fn columns(page: &Page) -> Vec<Column> {
 }
 
 /// All of them under their titles.
-pub(super) fn table(events: &[EventReport], page: &Page) -> String {
+pub(crate) fn table(events: &[EventReport], page: &Page) -> String {
     let mut table = Table::new(columns(page));
     for event in events {
         table.row(event.cells(page));

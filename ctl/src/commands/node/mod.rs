@@ -21,6 +21,8 @@ use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 
 pub(crate) use invitation::host_for_command;
+pub(crate) use selector::Selector;
+pub(crate) use show::{Graph, LiveNode};
 pub(crate) use summary::{NodeReport, node_table};
 
 /// What can be done with nodes.

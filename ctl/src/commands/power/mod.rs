@@ -25,6 +25,7 @@ use crate::invocation::Invocation;
 
 pub(crate) use brief::section;
 pub(crate) use report::PowerReport;
+pub(crate) use ups::UpsReport;
 
 /// What can be done about power.
 #[derive(Debug, Subcommand)]

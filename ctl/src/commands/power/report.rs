@@ -16,15 +16,15 @@ pub(crate) struct PowerReport {
     #[serde(skip)]
     pub(super) wall_unix_ms: i64,
     #[serde(serialize_with = "as_word")]
-    pub(super) supply: Supply,
-    pub(super) phase: Phase,
+    pub(crate) supply: Supply,
+    pub(crate) phase: Phase,
     pub(super) supply_for_seconds: f64,
     pub(super) runtime_left_seconds: Option<f64>,
     pub(super) begins_in_seconds: Option<f64>,
     pub(super) critical_path_seconds: f64,
     pub(super) margin_seconds: f64,
-    pub(super) upses: Vec<UpsReport>,
-    pub(super) outage: Option<OutageReport>,
+    pub(crate) upses: Vec<UpsReport>,
+    pub(crate) outage: Option<OutageReport>,
     pub(super) witnesses: Vec<WitnessReport>,
     pub(super) warnings: Vec<Text>,
 }

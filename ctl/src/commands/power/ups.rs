@@ -12,23 +12,23 @@ use crate::text::Text;
 /// One UPS.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct UpsReport {
-    pub(super) name: Text,
-    pub(super) model: Option<Text>,
+    pub(crate) name: Text,
+    pub(crate) model: Option<Text>,
     #[serde(serialize_with = "as_word")]
-    pub(super) supply: Supply,
-    pub(super) status: Option<Text>,
-    pub(super) meaning: Option<String>,
-    pub(super) reading_age_seconds: Option<f64>,
-    pub(super) problem: Option<Text>,
-    pub(super) charge_percent: Option<f32>,
-    pub(super) runtime_seconds: Option<u32>,
-    pub(super) load_percent: Option<f32>,
-    pub(super) input_volts: Option<f32>,
-    pub(super) battery_volts: Option<f32>,
-    pub(super) temperature_celsius: Option<f32>,
-    pub(super) replace_battery: bool,
-    pub(super) cut_command: Option<Text>,
-    pub(super) triggers: Vec<TriggerReport>,
+    pub(crate) supply: Supply,
+    pub(crate) status: Option<Text>,
+    pub(crate) meaning: Option<String>,
+    pub(crate) reading_age_seconds: Option<f64>,
+    pub(crate) problem: Option<Text>,
+    pub(crate) charge_percent: Option<f32>,
+    pub(crate) runtime_seconds: Option<u32>,
+    pub(crate) load_percent: Option<f32>,
+    pub(crate) input_volts: Option<f32>,
+    pub(crate) battery_volts: Option<f32>,
+    pub(crate) temperature_celsius: Option<f32>,
+    pub(crate) replace_battery: bool,
+    pub(crate) cut_command: Option<Text>,
+    pub(crate) triggers: Vec<TriggerReport>,
 }
 
 /// What can start a shutdown.

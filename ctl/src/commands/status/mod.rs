@@ -16,6 +16,7 @@ use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::units::parse_duration;
 
+pub(crate) use render::verdict_text;
 pub(crate) use report::StatusReport;
 
 /// Options of `ctl status`.

@@ -39,7 +39,8 @@ fn verdict_line(report: &StatusReport, page: &Page) -> Vec<String> {
     lines.iter().map(|line| style.paint(line, page.colour)).collect()
 }
 
-fn verdict_text(report: &StatusReport) -> String {
+/// Verdict and reason in a line.
+pub(crate) fn verdict_text(report: &StatusReport) -> String {
     let word = report.verdict.as_str().to_uppercase();
     match report.reason.as_str() {
         "" => word,

@@ -15,28 +15,28 @@ use crate::times::{rfc3339, rfc3339_given};
 /// What `ctl status` tells; `docs/ctl.md` promises this shape.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StatusReport {
-    pub(super) cluster: Text,
+    pub(crate) cluster: Text,
     pub(super) cluster_id: Text,
-    pub(super) context: Option<String>,
+    pub(crate) context: Option<String>,
     #[serde(serialize_with = "as_word")]
-    pub(super) verdict: Verdict,
+    pub(crate) verdict: Verdict,
     pub(super) reason: Text,
-    pub(super) data_age_seconds: Option<f64>,
-    pub(super) time: Option<String>,
-    pub(super) controller: ControllerReport,
-    pub(super) power: Option<PowerReport>,
-    pub(super) backups: Option<BackupsReport>,
-    pub(super) alerts: Vec<AlertReport>,
-    pub(super) alerts_firing: u32,
-    pub(super) nodes: Vec<NodeReport>,
+    pub(crate) data_age_seconds: Option<f64>,
+    pub(crate) time: Option<String>,
+    pub(crate) controller: ControllerReport,
+    pub(crate) power: Option<PowerReport>,
+    pub(crate) backups: Option<BackupsReport>,
+    pub(crate) alerts: Vec<AlertReport>,
+    pub(crate) alerts_firing: u32,
+    pub(crate) nodes: Vec<NodeReport>,
 }
 
 /// The controller itself.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ControllerReport {
-    pub(super) address: String,
-    pub(super) version: Text,
-    pub(super) uptime_seconds: f64,
+    pub(crate) address: String,
+    pub(crate) version: Text,
+    pub(crate) uptime_seconds: f64,
     pub(super) certificate_expires: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! `ctl node show`.
 
 mod figures;
+mod live;
 mod past;
 mod render;
 mod report;
@@ -17,6 +18,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 
+pub(crate) use live::{Graph, LiveNode};
 use report::NodeDetailReport;
 
 /// Options of `ctl node show`.

@@ -21,7 +21,7 @@ impl Report for NodeDetailReport {
 }
 
 /// State, what the machine is, and what is wrong with it.
-fn head(report: &NodeDetailReport, page: &Page) -> Vec<String> {
+pub(super) fn head(report: &NodeDetailReport, page: &Page) -> Vec<String> {
     let summary = &report.summary;
     let state = format!("{}: {} for {}", summary.name, summary.state, summary.state_for());
     let mut lines = vec![summary.style().paint(&page.fit(&state), page.colour)];
@@ -51,7 +51,7 @@ fn head(report: &NodeDetailReport, page: &Page) -> Vec<String> {
     lines
 }
 
-fn failed_units(sample: &SampleReport, page: &Page) -> Vec<String> {
+pub(super) fn failed_units(sample: &SampleReport, page: &Page) -> Vec<String> {
     let Some(units) = sample.failed_units.as_ref().filter(|units| units.count > 0) else { return Vec::new() };
     let title = format!("FAILED UNITS ({})", units.count);
     let mut lines = vec![Style::Bad.paint(&title, page.colour)];
@@ -64,7 +64,7 @@ fn failed_units(sample: &SampleReport, page: &Page) -> Vec<String> {
 }
 
 /// What was noted down about the node, and how old all this is.
-fn record(report: &NodeDetailReport, page: &Page) -> Vec<String> {
+pub(super) fn record(report: &NodeDetailReport, page: &Page) -> Vec<String> {
     let summary = &report.summary;
     let mut lines = Vec::new();
     let mut line = |label: &str, value: Option<String>| {

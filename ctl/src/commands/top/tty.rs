@@ -1,0 +1,168 @@
+//! The terminal's manners: how it is taken, and how it is given back whatever happens.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::{getpgrp, tcgetpgrp};
+use tokio::net::unix::pipe::Receiver;
+
+use crate::error::CtlError;
+
+/// The terminal of this process, whichever streams it has.
+const PATH: &str = "/dev/tty";
+/// The alternate screen, without a cursor, with pastes that say so (xterm). What a terminal does not know it ignores.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[0m\x1b[2J";
+/// The way back. A terminal without an alternate screen is left empty.
+const LEAVE: &[u8] = b"\x1b[?2004l\x1b[0m\x1b[H\x1b[J\x1b[?1049l\x1b[?25h";
+/// Bytes that are read at once.
+const CHUNK: usize = 4096;
+
+/// The terminal, and how it was before it was taken.
+#[derive(Debug)]
+pub(super) struct Tty {
+    file: File,
+    taken: Mutex<Option<Taken>>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    before: Termios,
+    raw: Termios,
+}
+
+impl Tty {
+    /// Opens it; nothing changes yet.
+    pub(super) fn open() -> Result<Self, CtlError> {
+        let file = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(PATH);
+        let file = file.map_err(|error| {
+            CtlError::usage(format!("opening {PATH}: {error}")).hint("without a terminal: ctl status --watch")
+        })?;
+        Ok(Self { file, taken: Mutex::new(None) })
+    }
+
+    /// Its settings now.
+    pub(super) fn settings(&self) -> Result<Termios, CtlError> {
+        tcgetattr(&self.file).map_err(|error| failed("reading the terminal's settings", error))
+    }
+
+    /// Takes it: keys come one by one, and the screen is another. Nothing if it is taken.
+    pub(super) fn enter(&self) -> Result<(), CtlError> {
+        let now = self.settings()?;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.as_ref().is_some_and(|taken| taken.raw == now) {
+            return Ok(());
+        }
+        // Whatever we had before, somebody has given it back since.
+        let before = now;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        // What was set is read back: a terminal need not take up all that it is asked for.
+        let set = set(&self.file, &raw).and_then(|()| tcgetattr(&self.file));
+        // Written down before anything else can fail.
+        *taken = Some(Taken { before, raw: set.map_err(|error| failed("changing the terminal's settings", error))? });
+        (&self.file).write_all(ENTER).map_err(|error| CtlError::failed(format!("writing to {PATH}: {error}")))
+    }
+
+    /// Gives it back as it was; nothing if it is not taken. What cannot be done is left: the terminal may be gone.
+    pub(super) fn leave(&self) {
+        let Some(taken) = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // A shell may have it already: this must neither stop us nor undo what the shell has set since.
+        let mut stopping = SigSet::empty();
+        stopping.add(Signal::SIGTTOU);
+        let masked = stopping.thread_block();
+        let _ = (&self.file).write_all(LEAVE);
+        if tcgetattr(&self.file).is_ok_and(|now| now == taken.raw) {
+            let _ = set(&self.file, &taken.before);
+        }
+        if masked.is_ok() {
+            let _ = stopping.thread_unblock();
+        }
+    }
+
+    /// Gives back a terminal that another process has taken and left behind, if it has.
+    pub(super) fn mend(&self, before: &Termios) {
+        if tcgetattr(&self.file).is_ok_and(|now| now != *before) {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            *taken = tcgetattr(&self.file).ok().map(|raw| Taken { before: before.clone(), raw });
+            drop(taken);
+            self.leave();
+        }
+    }
+
+    /// Whether this process may use it now; an error if it is gone.
+    pub(super) fn is_ours(&self) -> io::Result<bool> {
+        Ok(tcgetpgrp(&self.file)? == getpgrp())
+    }
+}
+
+fn set(file: &File, settings: &Termios) -> nix::Result<()> {
+    loop {
+        match tcsetattr(file, SetArg::TCSANOW, settings) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn failed(what: &str, error: Errno) -> CtlError {
+    CtlError::failed(format!("{what}: {}", io::Error::from(error)))
+}
+
+/// A taken terminal: given back when this is dropped, and before a panic is told of.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Tty>);
+
+impl Hold {
+    /// Takes the terminal.
+    pub(super) fn take(tty: &Arc<Tty>) -> Result<Self, CtlError> {
+        let hold = Self(Arc::clone(tty));
+        let (tty, tell) = (Arc::clone(tty), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |panic| {
+            tty.leave();
+            tell(panic);
+        }));
+        hold.0.enter()?;
+        Ok(hold)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// What comes from the keyboard.
+#[derive(Debug)]
+pub(super) struct Keys(Receiver);
+
+impl Keys {
+    /// Opens the terminal once more: that reading it does not wait is nothing that others who have it may notice.
+    pub(super) fn open() -> Result<Self, CtlError> {
+        let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(PATH);
+        // What is read with a wait for readiness may be a terminal as well as a pipe.
+        let keys = file.and_then(Receiver::from_file_unchecked).map(Self);
+        keys.map_err(|error| CtlError::failed(format!("opening {PATH}: {error}")))
+    }
+
+    /// The next bytes; none when the terminal is gone. Safe to cancel.
+    pub(super) async fn read(&self) -> Option<Vec<u8>> {
+        loop {
+            self.0.readable().await.ok()?;
+            let mut bytes = [0; CHUNK];
+            match self.0.try_read(&mut bytes) {
+                Ok(0) => return None,
+                Ok(count) => return Some(bytes[..count].to_vec()),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
