@@ -58,6 +58,8 @@ mod shutdown_agent_properties;
 mod shutdown_agent_restarts;
 mod state_agent;
 mod state_controller;
+mod top;
+mod top_ends;
 mod users;
 mod waiting;
 mod witnesses;

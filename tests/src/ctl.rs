@@ -58,6 +58,18 @@ impl Ctl {
         Ok(command)
     }
 
+    /// The same as a shell's line, for a terminal.
+    ///
+    /// # Errors
+    /// When the program was not built.
+    pub fn line(&self, line: &str) -> anyhow::Result<String> {
+        let (program, home) = (Program::Ctl.path()?, self.home.display());
+        let variables: String = self.environment.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let context = self.context_file.as_ref().map(|file| format!(" --context-file {}", file.display()));
+        let context = context.unwrap_or_default();
+        Ok(format!("XDG_CONFIG_HOME={home} HOME={home} TZ=UTC{variables} {}{context} {line}", program.display()))
+    }
+
     /// Runs one command line, its words apart by spaces.
     ///
     /// # Errors

@@ -61,6 +61,13 @@ impl Sshd {
         )
     }
 
+    /// A shell's line that runs `line` there, on a terminal.
+    pub fn on_terminal(&self, line: &str) -> String {
+        let shown = self.folder.display();
+        let (address, port) = (self.address.ip(), self.address.port());
+        format!("ssh -F none -t -i {shown}/key -o UserKnownHostsFile={shown}/known -p {port} root@{address} '{line}'")
+    }
+
     /// Ends all connections as a cut does, and takes no more.
     ///
     /// # Errors

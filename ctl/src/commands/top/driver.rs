@@ -142,10 +142,11 @@ pub(super) async fn run(
                 Some(Effect::Suspend) => suspend = true,
                 Some(Effect::Look) => (next_look, wanted) = (now(), true),
                 Some(Effect::Redraw) => shown = None,
-                Some(Effect::Acknowledge(key)) => {
-                    if acknowledgements.is_empty() {
-                        acknowledgements.push(acknowledge(&target, timeout, key));
-                    }
+                Some(Effect::Acknowledge(key)) if acknowledgements.is_empty() => {
+                    acknowledgements.push(acknowledge(&target, timeout, key));
+                }
+                Some(Effect::Acknowledge(_)) => {
+                    view.say(Style::Warn, "not acknowledged: another one is under way", time());
                 }
             }
         }

@@ -187,7 +187,7 @@ impl View {
             Panel::Alerts => self.alert()?.node.clone()?,
             _ => self.node()?.name.clone(),
         };
-        self.mode = Mode::Node(Close { name, node: None, scroll: 0 });
+        self.mode = Mode::Node(Box::new(Close { name, node: None, scroll: 0 }));
         Some(Effect::Look)
     }
 
@@ -239,10 +239,9 @@ impl View {
     fn change_interval(&mut self, longer: bool, now_ms: u64) -> Option<Effect> {
         let now = u64::try_from(self.every.as_millis()).unwrap_or(u64::MAX);
         let next = match longer {
-            true => INTERVALS_MS.into_iter().find(|ms| *ms > now),
-            false => INTERVALS_MS.into_iter().rfind(|ms| *ms < now),
+            true => INTERVALS_MS.into_iter().find(|ms| *ms > now)?,
+            false => INTERVALS_MS.into_iter().rfind(|ms| *ms < now)?,
         };
-        let Some(next) = next else { return None };
         self.every = Duration::from_millis(next);
         self.say(Style::Plain, format!("every {}", super::draw::interval(self.every)), now_ms);
         Some(Effect::Look)

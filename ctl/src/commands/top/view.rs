@@ -63,7 +63,7 @@ pub(super) enum Mode {
     /// The keys.
     Help,
     /// One node.
-    Node(Close),
+    Node(Box<Close>),
 }
 
 /// One node, looked at closely.

@@ -31,8 +31,8 @@ pub(super) fn alerts(view: &View, area: Rect, now_ms: u64, buffer: &mut Buffer) 
         Column::right("AGE").expects(6),
         Column::left("SEVERITY").importance(3).expects(8),
         Column::left("WHAT").shrinks_to(24),
-        Column::left("SAID").importance(2).shrinks_to(8),
-        Column::left("ALERT").importance(1).shrinks_to(16),
+        Column::left("SAID").importance(2),
+        Column::left("ALERT").importance(1),
     ]);
     for alert in all {
         let age = view.report.time.as_ref().zip(alert.since.as_ref());

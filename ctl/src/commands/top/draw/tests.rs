@@ -134,7 +134,7 @@ fn answer(status: FleetStatus) -> Answer {
         node: "pi-4".to_owned(),
         kind: "node.down".to_owned(),
         severity: v1::Severity::Critical.into(),
-        message: format!("event number {position} has happened to this node"),
+        message: format!("pi-4 is down: silent for {position} s"),
         happened_unix_ms: NOW - 60_000 + 1_000 * position as i64,
         ..StoredEvent::default()
     };
@@ -199,6 +199,9 @@ macro_rules! golden {
 #[test]
 fn all_states_on_each_screen() {
     golden!("80x24", view(troubled(), (80, 24)), 1_000);
+    // The manual shows what there is to see.
+    let manual = include_str!("../../../../../docs/ctl.md");
+    assert!(manual.contains(&text(&frame(&view(troubled(), (80, 24)), 1_000))));
     golden!("60x14", view(troubled(), (60, 14)), 1_000);
     golden!("200x50", view(troubled(), (200, 50)), 1_000);
     golden!("40x10", view(troubled(), (40, 10)), 1_000);
