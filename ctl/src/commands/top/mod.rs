@@ -1,5 +1,6 @@
 //! `ctl top`: the whole fleet live, on a full screen.
 
+mod canvas;
 mod draw;
 mod driver;
 mod guard;

@@ -166,3 +166,82 @@ impl Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::sync::{Arc, Mutex};
+
+    use nix::pty::openpty;
+
+    use super::{ENTER, Hold, LEAVE, Tty};
+
+    /// A terminal, and the end that a person would see.
+    fn terminal() -> (Arc<Tty>, File) {
+        let pty = openpty(None, None).unwrap();
+        (Arc::new(Tty { file: pty.slave.into(), taken: Mutex::new(None) }), pty.master.into())
+    }
+
+    fn seen(screen: &mut File, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        screen.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_panic_gives_it_back_before_it_is_told_of() {
+        let (tty, mut screen) = terminal();
+        let before = tty.settings().unwrap();
+        let held = Arc::clone(&tty);
+        let told = Arc::clone(&tty);
+        let quiet = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Another test may panic meanwhile.
+            if panic.payload_as_str() == Some("planted") {
+                assert!(told.taken.lock().unwrap().is_none(), "told of on a screen that is taken");
+            }
+            quiet(panic);
+        }));
+        let panicked = std::thread::spawn(move || {
+            let _hold = Hold::take(&held).unwrap();
+            panic!("planted");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(tty.settings().unwrap(), before);
+        assert_eq!(seen(&mut screen, ENTER.len() + LEAVE.len()), [ENTER, LEAVE].concat());
+    }
+
+    #[test]
+    fn it_is_taken_and_given_back_once() {
+        let (tty, mut screen) = terminal();
+        let before = tty.settings().unwrap();
+        let hold = Hold::take(&tty).unwrap();
+        tty.enter().unwrap();
+        assert_ne!(tty.settings().unwrap(), before);
+        tty.leave();
+        drop(hold);
+        tty.mend(&before);
+        assert_eq!(tty.settings().unwrap(), before);
+        (&tty.file).write_all(b"!").unwrap();
+        assert_eq!(seen(&mut screen, ENTER.len() + LEAVE.len() + 1), [ENTER, LEAVE, b"!"].concat());
+    }
+
+    #[test]
+    fn what_somebody_else_left_is_mended_and_what_somebody_else_set_is_kept() {
+        let (tty, _screen) = terminal();
+        let before = tty.settings().unwrap();
+        tty.enter().unwrap();
+        // The one who drew was killed: another process knows nothing but how it was before.
+        *tty.taken.lock().unwrap() = None;
+        tty.mend(&before);
+        assert_eq!(tty.settings().unwrap(), before);
+        // A shell has set something since.
+        tty.enter().unwrap();
+        let mut shells = before;
+        shells.local_flags.remove(nix::sys::termios::LocalFlags::ECHO);
+        super::set(&tty.file, &shells).unwrap();
+        tty.leave();
+        assert_eq!(tty.settings().unwrap(), shells);
+    }
+}

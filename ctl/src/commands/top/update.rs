@@ -42,15 +42,15 @@ impl View {
             Input::Key(Key::Ctrl('c')) => Some(Effect::End),
             Input::Key(Key::Ctrl('z')) => Some(Effect::Suspend),
             Input::Key(Key::Ctrl('l')) => Some(Effect::Redraw),
+            Input::Key(_) if self.help => {
+                self.help = false;
+                None
+            }
             Input::Key(key) => match self.mode {
                 Mode::Browse => self.browse(key, now_ms),
                 Mode::Filter(_) => self.filter_key(key),
                 Mode::Confirm(_) => self.confirm(key, now_ms),
                 Mode::Node(_) => self.close_key(key, now_ms),
-                Mode::Help => {
-                    self.mode = Mode::Browse;
-                    None
-                }
             },
         };
         self.settle();
@@ -63,7 +63,7 @@ impl View {
                 self.filter.clear();
                 None
             }
-            Key::Enter => self.look_closely(),
+            Key::Enter => self.look_closely(now_ms),
             Key::Tab => self.focus(1),
             Key::BackTab => self.focus(Panel::ALL.len() - 1),
             Key::Char(digit @ '1'..='4') => {
@@ -101,7 +101,7 @@ impl View {
         let page = self.page_rows();
         match key {
             Key::Char('q') | Key::Function(10) => return Some(Effect::End),
-            Key::Char('?' | 'h') | Key::Function(1) => self.mode = Mode::Help,
+            Key::Char('?' | 'h') | Key::Function(1) => self.help = true,
             Key::Char('p') => {
                 self.paused = !self.paused;
                 return (!self.paused).then_some(Effect::Look);
@@ -182,10 +182,14 @@ impl View {
     }
 
     /// Opens the chosen node, or the one that the chosen alert is about.
-    fn look_closely(&mut self) -> Option<Effect> {
+    fn look_closely(&mut self, now_ms: u64) -> Option<Effect> {
         let name = match self.panel {
-            Panel::Alerts => self.alert()?.node.clone()?,
-            _ => self.node()?.name.clone(),
+            Panel::Alerts => self.alert().map(|alert| alert.node.clone()),
+            _ => self.node().map(|node| Some(node.name.clone())),
+        }?;
+        let Some(name) = name else {
+            self.say(Style::Plain, "this alert is about no node", now_ms);
+            return None;
         };
         self.mode = Mode::Node(Box::new(Close { name, node: None, scroll: 0 }));
         Some(Effect::Look)
@@ -220,8 +224,9 @@ impl View {
                 self.nodes.go(places, self.rows.len());
                 self.chosen = self.node().map(|node| node.name.clone());
             }
-            // They show what fits.
-            (_, Panel::Events | Panel::Power) => {}
+            (_, Panel::Events) => self.newer = self.newer.saturating_add_signed(places.saturating_neg()),
+            // It shows what fits.
+            (_, Panel::Power) => {}
         }
     }
 
@@ -231,6 +236,7 @@ impl View {
         let rows = match (&self.mode, self.panel) {
             (Mode::Node(_), _) => usize::from(plan.body.height).saturating_sub(8),
             (_, Panel::Alerts) => plan.alert_rows(),
+            (_, Panel::Events) => usize::from(plan.other.height).saturating_sub(1),
             _ => plan.node_rows(),
         };
         isize::try_from(rows.max(1)).unwrap_or(1)

@@ -60,8 +60,6 @@ pub(super) enum Mode {
     Filter(String),
     /// Whether this alert is to be acknowledged.
     Confirm(String),
-    /// The keys.
-    Help,
     /// One node.
     Node(Box<Close>),
 }
@@ -116,6 +114,10 @@ pub(super) struct View {
     pub(super) below: Panel,
     /// What a key does.
     pub(super) mode: Mode,
+    /// The keys are shown over all else.
+    pub(super) help: bool,
+    /// How many of the newest events are below what is in sight.
+    pub(super) newer: usize,
     /// A word on the last line, and when it was said.
     pub(super) said: Option<(u64, Style, String)>,
     /// Columns and rows.
@@ -146,6 +148,8 @@ impl View {
             panel: Panel::Nodes,
             below: Panel::Alerts,
             mode: Mode::Browse,
+            help: false,
+            newer: 0,
             said: None,
             size,
             page,
@@ -191,6 +195,14 @@ impl View {
             Link::Answers => asked_ms,
         };
         self.link = Link::Lost(since_ms, reason);
+    }
+
+    /// The screen has this size now.
+    pub(super) fn resize(&mut self, size: (u16, u16)) {
+        if size != self.size {
+            self.size = size;
+            self.settle();
+        }
     }
 
     /// Whether a node is looked at of which nothing has come yet.
@@ -260,6 +272,9 @@ impl View {
                 close.scroll = scroll;
             }
         }
+        // At the top of the list there is nothing older.
+        let event_rows = usize::from(plan.other.height.saturating_sub(1));
+        self.newer = self.newer.min(self.events.len().saturating_sub(event_rows));
         // Nobody has chosen the first: it is whichever comes first.
         let first = self.nodes.at == 0 && self.chosen.is_none();
         self.chosen = self.node().map(|node| node.name.clone()).filter(|_| !first);

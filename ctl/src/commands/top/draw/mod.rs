@@ -50,7 +50,7 @@ pub(super) fn frame(view: &View, now_ms: u64) -> Buffer {
     }
     head::verdict(view, plan.verdict, now_ms, &mut buffer);
     head::age(view, plan.age, now_ms, &mut buffer);
-    if matches!(view.mode, Mode::Help) {
+    if view.help {
         help::keys(plan.body, &mut buffer);
     }
     foot(view, plan.foot, now_ms, &mut buffer);
@@ -97,7 +97,7 @@ fn foot(view: &View, area: Rect, now_ms: u64, buffer: &mut Buffer) {
         return put(buffer, area, style, text);
     }
     let keys: &[(&str, &str)] = match view.mode {
-        Mode::Help => &[("any key", "back")],
+        _ if view.help => &[("any key", "back")],
         Mode::Node(_) => {
             &[("Esc", "back"), ("j/k", "scroll"), ("p", "pause"), ("+/-", "interval"), ("?", "help"), ("q", "quit")]
         }

@@ -62,16 +62,21 @@ pub(super) fn alerts(view: &View, area: Rect, now_ms: u64, buffer: &mut Buffer) 
 
 /// What has happened last; the newest at the foot.
 pub(super) fn events(view: &View, area: Rect, buffer: &mut Buffer) {
-    let inner = titled(buffer, area, "EVENTS", view.panel == Panel::Events, "newest last");
+    let rest = match view.newer {
+        0 => "newest last".to_owned(),
+        newer => format!("{newer} newer below"),
+    };
+    let inner = titled(buffer, area, "EVENTS", view.panel == Panel::Events, &rest);
     if inner.height == 0 {
         return;
     }
     if view.events.is_empty() {
         return put(buffer, inner, Style::Dim, "none");
     }
-    let skipped = view.events.len().saturating_sub(inner.height.into());
-    let newest: Vec<_> = view.events.iter().skip(skipped).cloned().collect();
-    let text = event_table(&newest, &page(view, inner));
+    let end = view.events.len() - view.newer.min(view.events.len());
+    let start = end.saturating_sub(inner.height.into());
+    let in_sight: Vec<_> = view.events.range(start..end).cloned().collect();
+    let text = event_table(&in_sight, &page(view, inner));
     for (row, line) in text.lines().skip(1).enumerate() {
         put_painted(buffer, inner, row, line);
     }
