@@ -143,7 +143,7 @@ async fn pastes_and_storms_change_nothing() {
     terminal.paste(&garbage).await.unwrap();
     terminal.paste("qqq\nyyy\naay\n").await.unwrap();
     for step in 0..60 {
-        terminal.resize((40 + step * 3, 8 + step)).await.unwrap();
+        terminal.pull((40 + step * 3, 8 + step)).await.unwrap();
     }
     terminal.resize(SMALL).await.unwrap();
     let screen = terminal.wait_for(&["NODES 1 by state", "q quit"]).await.unwrap();

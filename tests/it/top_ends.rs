@@ -201,9 +201,14 @@ async fn over_ssh_and_when_its_line_is_cut() {
     let line = sshd.on_terminal(&stage.fleet.ctl().line("top --interval 300ms").unwrap());
     stage.terminal.enter(&line).await.unwrap();
     stage.drawn().await;
+    // On the larger screen there is room for one key more.
     stage.terminal.resize((100, 30)).await.unwrap();
+    stage.terminal.wait_for(&["p pause"]).await.unwrap();
     stage.terminal.resize(SIZE).await.unwrap();
-    stage.drawn().await;
+    let smaller = wait_until("the smaller screen", async || {
+        stage.terminal.screen().await.is_ok_and(|screen| screen.contains("a ack") && !screen.contains("p pause"))
+    });
+    smaller.await.unwrap();
     stage.terminal.press(&["q"]).await.unwrap();
     stage.is_over("q over ssh").await;
 

@@ -99,11 +99,30 @@ impl Terminal {
         self.done(paste).await.map(drop)
     }
 
-    /// Makes the window larger or smaller.
+    /// Makes the window larger or smaller, and waits until what runs in it can know.
     ///
     /// # Errors
     /// When it is gone.
-    pub async fn resize(&self, (columns, rows): (u16, u16)) -> anyhow::Result<()> {
+    pub async fn resize(&self, size: (u16, u16)) -> anyhow::Result<()> {
+        self.pull(size).await?;
+        let mut ask = self.command();
+        ask.args(["display-message", "-p", "#{pane_tty}"]);
+        let device = self.done(ask).await?;
+        let wanted = format!("{} {}", size.1, size.0);
+        // tmux hands it on after a moment.
+        wait_until("the terminal to have its new size", async || {
+            let mut stty = command("stty");
+            stty.args(["-F", device.trim(), "size"]);
+            self.done(stty).await.is_ok_and(|told| told.trim() == wanted)
+        })
+        .await
+    }
+
+    /// The same without waiting: the next may come before it is known.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub async fn pull(&self, (columns, rows): (u16, u16)) -> anyhow::Result<()> {
         let mut resize = self.command();
         resize.args(["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
         self.done(resize).await.map(drop)
