@@ -3,6 +3,8 @@
 mod canvas;
 mod draw;
 mod driver;
+#[cfg(test)]
+mod fixture;
 mod guard;
 mod ink;
 mod keys;
