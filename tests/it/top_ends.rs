@@ -174,6 +174,22 @@ async fn job_control_works_as_for_any_program() {
 }
 
 #[tokio::test]
+async fn where_no_shell_could_have_it_go_on_it_does_not_stop() {
+    let stage = Stage::set().await;
+    stage.terminal.exec(&stage.fleet.ctl().line("top --interval 300ms").unwrap()).await.unwrap();
+    stage.drawn().await;
+    let (guard, _) = stage.pair().await;
+    stage.terminal.press(&["C-z", "?"]).await.unwrap();
+    stage.terminal.wait_for(&["KEYS"]).await.unwrap();
+    signal(guard, Signal::SIGTSTP).unwrap();
+    stage.terminal.press(&["x", "2"]).await.unwrap();
+    stage.terminal.wait_for(&[">ALERTS none", "q quit"]).await.unwrap();
+    stage.terminal.press(&["q"]).await.unwrap();
+    let context = stage.context();
+    wait_for("nothing to be left", async || Ok(processes_with(&context)?.is_empty().then_some(()))).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_terminal_that_is_gone_ends_it() {
     let stage = Stage::set().await;
     stage.start().await;

@@ -128,6 +128,17 @@ impl Terminal {
         self.done(resize).await.map(drop)
     }
 
+    /// Runs this line in place of the shell: when it ends, the window does.
+    ///
+    /// # Errors
+    /// When the window is gone.
+    pub async fn exec(&self, line: &str) -> anyhow::Result<()> {
+        let mut respawn = self.command();
+        respawn.args(["respawn-pane", "-k", "env", "-u", "TMUX", "LC_ALL=C.UTF-8"]);
+        respawn.args(line.split(' '));
+        self.done(respawn).await.map(drop)
+    }
+
     /// Closes it: whatever runs in it is hung up on.
     ///
     /// # Errors
