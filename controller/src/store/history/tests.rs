@@ -132,6 +132,18 @@ fn a_row_that_comes_late_is_taken_in() {
 }
 
 #[test]
+fn a_row_stays_whose_minutes_are_gone() {
+    let desk = Desk::new();
+    let mut now_s = NOW_S;
+    pass(&desk, &mut now_s, 400, 100);
+    let before = desk.rows(Level::TenMinutes, 1)[0];
+    assert_eq!(before.minutes, 10);
+    assert!(desk.rows(Level::Minute, 1)[0].slot > before.slot * 10 + 9, "its minutes are not gone yet");
+    desk.store(&[row("pi-1", NOW_S + 3 * MINUTE_S, 400)], now_s);
+    assert_eq!(desk.rows(Level::TenMinutes, 1)[0], before);
+}
+
+#[test]
 fn a_clock_of_another_year_deletes_nothing_at_once() {
     for jump_s in [14 * YEAR_S, -14 * YEAR_S, 3 * 3600, -3 * 3600] {
         let mut desk = Desk::new();
