@@ -1,8 +1,10 @@
 //! The controller, or an agent, is killed in the midst of an outage: it goes on where it was.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rackhaven_tests::rack::{all_stories, now, told};
+use rackhaven_tests::wait::wait_closely;
 use rackhaven_tests::{Back, Rack, RackPlan, wait_until};
 use serde_json::Value;
 
@@ -45,15 +47,14 @@ async fn outage(rack: &Rack, mut kills: impl FnMut(usize) -> bool) -> Vec<String
     let (mut seen, mut killed, mut last) = (0, Vec::new(), String::new());
     let mut all_were_off = false;
     rack.ups_says("OB LB");
-    let begun = now();
-    loop {
+    let ended = wait_closely(Duration::from_secs(90), "the outage to end", async || {
         let memory = rack.memory();
         let place = place(&memory).unwrap_or_default();
         if place != last && !place.is_empty() {
             if kills(seen) {
                 // Its machine may go off at the same moment.
                 rack.kill_controller();
-                rack.start_controller().unwrap();
+                rack.start_controller()?;
                 killed.push(place.clone());
             }
             seen += 1;
@@ -63,12 +64,9 @@ async fn outage(rack: &Rack, mut kills: impl FnMut(usize) -> bool) -> Vec<String
             all_were_off = true;
             rack.ups_says("OL");
         }
-        if all_were_off && place.is_empty() && !memory.is_null() {
-            break;
-        }
-        assert!(begun.elapsed().as_secs() < 90, "it does not end: {last}\n{}", rack.story());
-        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
-    }
+        Ok((all_were_off && place.is_empty() && !memory.is_null()).then_some(()))
+    });
+    ended.await.unwrap_or_else(|error| panic!("{error:#}\n{}", rack.story()));
     rack.wait_until_well().await.unwrap();
     let outage = rack.wait_for_end(number).await.unwrap();
     assert_eq!(rack.outages().await.unwrap().first().map(|last| last.number), Some(number));
@@ -100,15 +98,17 @@ async fn an_agent_that_is_killed_goes_on_where_it_was() {
     let rack = rack().await;
     let mut places = Vec::new();
     rack.ups_says("OB LB");
-    while rack.is_on("w-1") {
+    wait_closely(Duration::from_secs(90), "w-1 to be off", async || {
         let run = rack.memory_of("w-1")["run"].clone();
         let at = |run: &Value| format!("{}, {}", run["phase"].as_str().unwrap_or("?"), run["current"]["kind"]);
         if !run.is_null() && places.last() != Some(&at(&run)) && rack.is_on("w-1") {
             places.push(at(&run));
-            rack.restart_agent("w-1").unwrap();
+            rack.restart_agent("w-1")?;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
-    }
+        Ok((!rack.is_on("w-1")).then_some(()))
+    })
+    .await
+    .unwrap();
     wait_until("all to be off", async || rack.off().len() == 4).await.unwrap();
     rack.ups_says("OL");
     rack.wait_until_well().await.unwrap();
