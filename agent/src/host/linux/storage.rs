@@ -83,6 +83,7 @@ impl StorageWatch {
                 }
             }
             // Its exit status has bits for a disk that fails, too: what counts is what it says.
+            let _ = speaking.end(String::new()).await;
             Some(answer)
         };
         parse(&tokio::time::timeout(SMARTCTL_LIMIT, answer).await.ok()??)
