@@ -2,6 +2,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
 use super::Setting;
 use crate::outcome::Problems;
 use crate::progress::Progress;
@@ -61,8 +63,11 @@ fn whatever_happened_to_a_tree_is_found() {
     fs::remove_file(at("z")).unwrap();
     fs::copy(at("a/text"), at("z")).unwrap();
     File::open(at("z")).unwrap().set_modified(fs::metadata(at("a/text")).unwrap().modified().unwrap()).unwrap();
+    let time = Timespec { tv_sec: fs::symlink_metadata(at("link")).unwrap().mtime(), tv_nsec: 0 };
     fs::remove_file(at("link")).unwrap();
     symlink("elsewhere", at("link")).unwrap();
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, at("link"), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     for (folder, time) in folders {
         File::open(folder).unwrap().set_modified(time).unwrap();
     }
