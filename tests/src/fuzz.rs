@@ -151,7 +151,10 @@ pub fn controller_message(data: &[u8]) {
         Some(FromController::GivenBackupJobs(wire)) => backups::given(&wire),
         Some(FromController::BackupOrder(wire)) => backups::order(wire),
         Some(
-            FromController::StopReportStored(_) | FromController::BackupStop(_) | FromController::BackupReportStored(_),
+            FromController::StopReportStored(_)
+            | FromController::BackupStop(_)
+            | FromController::BackupReportStored(_)
+            | FromController::K3s(_),
         ) => {}
         None => {}
     }

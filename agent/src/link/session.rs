@@ -255,7 +255,7 @@ impl Node {
                 Err(invalid) => tracing::error!("an order to read the log cannot be taken: {invalid}"),
             },
             // A newer controller's message, which this agent does not know.
-            None => tracing::debug!("a message of an unknown kind was passed over"),
+            None | Some(FromController::K3s(_)) => tracing::debug!("a message of an unknown kind was passed over"),
         }
         Ok(())
     }
