@@ -17,6 +17,7 @@ use crate::host::inhibit::{Inhibitor, Told};
 use crate::host::linux::{CommandSwitch, LinuxClock, LinuxProbe, Place, Roots, StorageWatch};
 use crate::host::units::UnitsWatch;
 use crate::host::{AskedBeside, Clock, PowerSwitch, Probe};
+use crate::k3s::{self, K3sOrders};
 use crate::link::{Link, Node, Parts, Request};
 use crate::logs::Logs;
 use crate::service;
@@ -82,6 +83,16 @@ fn backup_paths(paths: &Paths, config: &Config, node: NodeName) -> backup::Paths
     }
 }
 
+/// Where orders about K3s are kept while they are carried out.
+fn k3s_orders(paths: &Paths, config: &Config) -> K3sOrders {
+    let paths = k3s::Paths {
+        program: config.k3s.engine.clone(),
+        state: paths.state.join("k3s"),
+        status: config.backup.status_dir.clone(),
+    };
+    K3sOrders::new(paths, Place::beyond_sandbox())
+}
+
 /// Runs until told to stop. On a node that has not joined yet it waits for that first.
 ///
 /// # Errors
@@ -132,6 +143,7 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
         requests: asked,
         asked_beside,
         logs: Logs::new(config.programs.journalctl.clone()),
+        k3s: k3s_orders(&paths, &config),
         shutdown: told.clone(),
         shutdown_tells: tells,
         backups: of_backups.told.clone(),

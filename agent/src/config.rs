@@ -57,6 +57,8 @@ pub struct K3sConfig {
     pub hold_max: Duration,
     /// Where its units are, and where the hold is put.
     pub systemd_dir: PathBuf,
+    /// The program that installs it.
+    pub engine: PathBuf,
 }
 
 /// The `[backup]` table.
@@ -135,6 +137,7 @@ struct RawK3s {
     start_command: Option<Vec<String>>,
     hold_max_seconds: Option<u32>,
     systemd_dir: Option<PathBuf>,
+    engine: Option<PathBuf>,
 }
 
 /// Whatever holds a lock against it, because the battery does not wait.
@@ -205,6 +208,7 @@ impl TryFrom<RawK3s> for K3sConfig {
             start_command: named("k3s.start_command", raw.start_command)?,
             hold_max: seconds("k3s.hold_max_seconds", raw.hold_max_seconds, 900, MAX_HOLD_S)?,
             systemd_dir: absolute("k3s.systemd_dir", raw.systemd_dir, "/etc/systemd/system")?,
+            engine: absolute("k3s.engine", raw.engine, "/usr/bin/rackhaven-k3s")?,
         })
     }
 }

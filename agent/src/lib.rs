@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 pub mod host;
 pub mod join;
+pub mod k3s;
 pub mod link;
 pub mod logs;
 pub mod service;

@@ -11,6 +11,7 @@ use crate::backup::{FromBackups, ToBackups};
 use crate::causes::with_causes;
 use crate::command::{Decision, after_restart, decide};
 use crate::host::{AskedBeside, Clock, PowerSwitch, Probe};
+use crate::k3s::K3sOrders;
 use crate::logs::Logs;
 use crate::shutdown::{FromShutdown, ToShutdown};
 use crate::state::{Entry, Journal, Spool};
@@ -47,6 +48,8 @@ pub struct Parts {
     pub asked_beside: mpsc::Receiver<AskedBeside>,
     /// What reads this machine's log.
     pub logs: Logs,
+    /// What carries out orders about K3s.
+    pub k3s: K3sOrders,
     /// To the node's way down.
     pub shutdown: mpsc::Sender<ToShutdown>,
     /// What that tells.

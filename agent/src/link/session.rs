@@ -254,8 +254,9 @@ impl Node {
                 Ok(order) => self.parts.logs.answer(session.channel.clone(), order, self.clock().wall_unix_ms()),
                 Err(invalid) => tracing::error!("an order to read the log cannot be taken: {invalid}"),
             },
+            Some(FromController::K3s(order)) => self.parts.k3s.answer(session.channel.clone(), order),
             // A newer controller's message, which this agent does not know.
-            None | Some(FromController::K3s(_)) => tracing::debug!("a message of an unknown kind was passed over"),
+            None => tracing::debug!("a message of an unknown kind was passed over"),
         }
         Ok(())
     }
