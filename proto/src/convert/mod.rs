@@ -6,6 +6,7 @@ mod command;
 mod event;
 mod hello;
 mod k3s;
+pub mod k3s_node;
 mod log;
 mod power;
 mod sample;
