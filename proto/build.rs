@@ -1,7 +1,7 @@
 //! Compiles the contract without an installed protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 12] = [
+    const PROTOS: [&str; 13] = [
         "rackhaven/v1/access.proto",
         "rackhaven/v1/alert.proto",
         "rackhaven/v1/backup.proto",
@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "rackhaven/v1/event.proto",
         "rackhaven/v1/fleet.proto",
         "rackhaven/v1/k3s.proto",
+        "rackhaven/v1/k3s_cluster.proto",
         "rackhaven/v1/k3s_node.proto",
         "rackhaven/v1/log.proto",
         "rackhaven/v1/power.proto",

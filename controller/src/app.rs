@@ -28,7 +28,7 @@ use crate::events::Events;
 use crate::fleet::{Registry, StateChange};
 use crate::history::{Keep, MinuteRow};
 use crate::init::{StateFiles, issue_server, read_authority};
-use crate::k3s::Artifacts;
+use crate::k3s::{self, Artifacts};
 use crate::logs::LogDesk;
 use crate::metrics;
 use crate::net::{Connections, Denials, Gate, TlsListener, serve_socket};
@@ -221,7 +221,9 @@ async fn assemble(
     } else {
         None
     };
-    let artifacts = Artifacts::new(files.folder.join("k3s"));
+    let k3s_folder = files.folder.join("k3s");
+    let k3s_cluster = Arc::new(k3s::cluster::Cluster::open(&k3s_folder));
+    let artifacts = Artifacts::new(k3s_folder);
     artifacts.clean();
     Ok(Core {
         registry: Registry::load(nodes, config.history.recent_points, now_ms),
@@ -229,6 +231,8 @@ async fn assemble(
         events: Events::new(store.clone()),
         commands: Commands::load(store.clone(), open, now_ms, wall_ms),
         artifacts,
+        k3s_orders: k3s::OrderDesk::default(),
+        k3s_cluster,
         logs: LogDesk::default(),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),

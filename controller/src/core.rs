@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
 use crate::history::MinuteRow;
-use crate::k3s::Artifacts;
+use crate::k3s::{Artifacts, OrderDesk, cluster};
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
@@ -59,6 +59,10 @@ pub struct Core {
     pub backups: Backups,
     /// The files of K3s's releases.
     pub artifacts: Artifacts,
+    /// Orders about K3s that nodes carry out.
+    pub k3s_orders: OrderDesk,
+    /// The K3s cluster that was made of the nodes.
+    pub k3s_cluster: Arc<cluster::Cluster>,
     /// Who reads which node's log.
     pub logs: LogDesk,
     /// Open connections, by who holds them.

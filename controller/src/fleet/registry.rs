@@ -133,6 +133,13 @@ impl Registry {
         });
     }
 
+    /// The names of all nodes, in order.
+    pub fn names(&self) -> Vec<NodeName> {
+        let mut names: Vec<_> = self.lock().by_name.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Whether there is such a node.
     pub fn contains(&self, name: &str) -> bool {
         name.parse::<NodeName>().is_ok_and(|name| self.lock().by_name.contains_key(&name))

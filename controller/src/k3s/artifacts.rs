@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -94,6 +94,30 @@ impl Artifacts {
             let _ = fs::remove_dir(&folder);
         }
         Ok(removed)
+    }
+
+    /// Reads a file from `offset_bytes` on, in pieces, as long as `take` wants more.
+    ///
+    /// # Errors
+    /// When it is gone, or the disk refuses.
+    pub fn read(
+        &self,
+        artifact: &Artifact,
+        offset_bytes: u64,
+        piece_bytes: usize,
+        mut take: impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<(), ArtifactError> {
+        let path = self.path(artifact);
+        let mut file = File::open(&path).map_err(disk("opening", &path))?;
+        file.seek(SeekFrom::Start(offset_bytes)).map_err(disk("reading", &path))?;
+        loop {
+            let mut piece = vec![0; piece_bytes];
+            let length = file.read(&mut piece).map_err(disk("reading", &path))?;
+            piece.truncate(length);
+            if length == 0 || !take(piece) {
+                return Ok(());
+            }
+        }
     }
 
     /// Begins to take up a file.

@@ -7,6 +7,8 @@ mod enrolment;
 mod events;
 mod fleet;
 mod k3s;
+mod k3s_cluster;
+mod k3s_orders;
 mod logs;
 mod node_command;
 mod past;
@@ -26,6 +28,8 @@ use rackhaven_proto::v1::backups_server::BackupsServer;
 use rackhaven_proto::v1::enrolment_server::EnrolmentServer;
 use rackhaven_proto::v1::events_server::EventsServer;
 use rackhaven_proto::v1::fleet_server::FleetServer;
+use rackhaven_proto::v1::k3s_cluster_server::K3sClusterServer;
+use rackhaven_proto::v1::k3s_nodes_server::K3sNodesServer;
 use rackhaven_proto::v1::k3s_server::K3sServer;
 use rackhaven_proto::v1::logs_server::LogsServer;
 use rackhaven_proto::v1::power_server::PowerServer;
@@ -72,6 +76,10 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         AlertsServer::new(alerts::AlertService::new(Arc::clone(core))).max_decoding_message_size(USER_MESSAGE_BYTES);
     let logs = LogsServer::new(logs::LogService::new(Arc::clone(core))).max_decoding_message_size(AGENT_MESSAGE_BYTES);
     let k3s = K3sServer::new(k3s::K3sService::new(Arc::clone(core))).max_decoding_message_size(ARTIFACT_MESSAGE_BYTES);
+    let k3s_cluster = K3sClusterServer::new(k3s_cluster::K3sClusterService::new(Arc::clone(core)))
+        .max_decoding_message_size(USER_MESSAGE_BYTES);
+    let k3s_orders = K3sNodesServer::new(k3s_orders::K3sOrderService::new(Arc::clone(core)))
+        .max_decoding_message_size(AGENT_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
@@ -82,6 +90,8 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .add_service(alerts)
         .add_service(logs)
         .add_service(k3s)
+        .add_service(k3s_cluster)
+        .add_service(k3s_orders)
 }
 
 pub use sessions::settings;

@@ -1,0 +1,206 @@
+use std::sync::Arc;
+
+use rackhaven_proto::model::NodeName;
+use rackhaven_proto::model::k3s::{K3sSettings, K3sVersion};
+use rackhaven_proto::v1;
+use rackhaven_proto::v1::k3s_ended::Result as Ending;
+use rackhaven_proto::v1::k3s_order::Task;
+
+use super::record::{Access, Record, Secret};
+use super::teller::{Teller, fit};
+use super::wanted::member;
+use crate::core::Core;
+
+/// What was asked for, with who asked and who listens.
+#[derive(Clone)]
+pub struct Sequence {
+    pub(super) core: Arc<Core>,
+    pub(super) teller: Teller,
+    pub(super) requested_by: String,
+}
+
+/// How a node ended: whether anything was left to do, and what a person should know.
+pub(super) type Outcome = Result<(bool, String), String>;
+
+/// The same, as it is told.
+pub(super) fn ended(node: &NodeName, outcome: Outcome) -> v1::K3sEnded {
+    let (result, text) = match outcome {
+        Ok((true, text)) => (Ending::Done, text),
+        Ok((false, text)) => (Ending::Unchanged, text),
+        Err(text) => (Ending::Failed, text),
+    };
+    v1::K3sEnded { node: node.to_string(), result: result.into(), text }
+}
+
+/// One that was not begun, because another failed.
+pub(super) fn skipped(node: &NodeName, why: &str) -> v1::K3sEnded {
+    v1::K3sEnded { node: node.to_string(), result: Ending::Skipped.into(), text: why.to_owned() }
+}
+
+impl Sequence {
+    /// A sequence for `requested_by`.
+    pub fn new(core: Arc<Core>, teller: Teller, requested_by: String) -> Self {
+        Self { core, teller, requested_by }
+    }
+
+    /// Why nothing may be changed about K3s now: a rack that goes down needs its nodes as they are.
+    pub(super) fn hindered(&self) -> Result<(), String> {
+        match self.core.power.goes_on() {
+            true => Err("an outage, shutdown or drill goes on".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn record(&self) -> Result<Record, String> {
+        let record = self.core.k3s_cluster.record()?;
+        record.ok_or_else(|| "there is no cluster yet: ctl k3s init makes one".to_owned())
+    }
+
+    pub(super) fn save(&self, record: Record) -> Result<(), String> {
+        self.core.k3s_cluster.save(Some(record))
+    }
+
+    /// Looks whether K3s can run on nodes.
+    pub async fn check(&self, nodes: Vec<NodeName>, request: &v1::K3sCheckRequest) -> Vec<v1::K3sEnded> {
+        let mut all = Vec::new();
+        for node in nodes {
+            let outcome = self.check_one(&node, request).await;
+            all.push(ended(&node, outcome));
+        }
+        all
+    }
+
+    async fn check_one(&self, node: &NodeName, request: &v1::K3sCheckRequest) -> Outcome {
+        let options = request.options.clone().unwrap_or_default();
+        let kept = self.core.k3s_cluster.record()?;
+        let mut record = match &kept {
+            Some(record) => record.clone(),
+            None => Record::new("v0.0.0+k3s0", request.embedded_etcd)?,
+        };
+        if !record.members.contains_key(node) {
+            // Without a cluster it can only be looked at as its first server.
+            let as_server = request.server || kept.is_none();
+            let host = as_server.then(|| self.host(node, "", &options).unwrap_or_else(|_| node.to_string()));
+            record.members.insert(node.clone(), member(&options, host, record.next_number(), String::new()));
+        }
+        let settings = record.settings(node).ok_or("the cluster has no server yet")?;
+        let task = Task::Check(v1::K3sCheck { settings: Some(settings), fix: request.fix });
+        let carried = self.order(node, task, Vec::new()).await?;
+        match carried.report.needs_reboot {
+            true => Ok((true, "counts after the next boot: ctl node reboot".to_owned())),
+            false => Ok((carried.changed, String::new())),
+        }
+    }
+
+    /// Makes a node the first server of a new cluster, or goes on with that.
+    pub async fn init(&self, node: NodeName, request: &v1::K3sInitRequest) -> Vec<v1::K3sEnded> {
+        let outcome = self.init_one(&node, request).await;
+        vec![ended(&node, outcome)]
+    }
+
+    async fn init_one(&self, node: &NodeName, request: &v1::K3sInitRequest) -> Outcome {
+        self.hindered()?;
+        let options = request.options.clone().unwrap_or_default();
+        let kept = self.core.k3s_cluster.record()?;
+        let mut record = match kept {
+            Some(record) if record.members.keys().any(|other| other != node) => {
+                let first = record.servers().first().map(|(name, ..)| name.to_string()).unwrap_or_default();
+                return Err(format!("there is a cluster, whose first server is {first}: ctl k3s join takes nodes in"));
+            }
+            Some(record) => record,
+            None => Record::new("", request.embedded_etcd)?,
+        };
+        let version: K3sVersion = match request.version.as_str() {
+            "" if record.members.get(node).is_some_and(|member| member.joined) => record.version.parse(),
+            "" => Ok(self.newest(node).await?),
+            version => version.parse(),
+        }
+        .map_err(|invalid| invalid.to_string())?;
+        let host = match record.members.get(node).and_then(|member| member.server_host.clone()) {
+            Some(host) if request.address.is_empty() => host,
+            _ => self.host(node, &request.address, &options)?,
+        };
+        record.version = version.to_string();
+        record.disable.clone_from(&options.disable);
+        if !record.members.get(node).is_some_and(|member| member.joined) {
+            record.embedded_etcd = request.embedded_etcd;
+        }
+        record.members.insert(node.clone(), member(&options, Some(host), 0, version.to_string()));
+        self.install(record, node, &version, request.fix).await
+    }
+
+    /// Takes nodes in, one after another; how many fail does not keep the others out.
+    pub async fn join(&self, nodes: Vec<NodeName>, request: &v1::K3sJoinRequest) -> Vec<v1::K3sEnded> {
+        let mut all = Vec::new();
+        for node in nodes {
+            let outcome = self.join_one(&node, request).await;
+            all.push(ended(&node, outcome));
+        }
+        all
+    }
+
+    async fn join_one(&self, node: &NodeName, request: &v1::K3sJoinRequest) -> Outcome {
+        self.hindered()?;
+        let options = request.options.clone().unwrap_or_default();
+        let mut record = self.record()?;
+        if !record.servers().iter().any(|(_, member, _)| member.joined) {
+            return Err("the cluster has no server that is up: ctl k3s init goes on with making it".to_owned());
+        }
+        let before = record.members.get(node);
+        if let Some(before) = before.filter(|before| before.is_server() != request.server && before.joined) {
+            let is = if before.is_server() { "a server" } else { "an agent" };
+            return Err(format!("it is in the cluster as {is}: let it leave first"));
+        }
+        if request.server && !record.embedded_etcd {
+            return Err("the cluster keeps its state in SQLite, which is for one server alone: \
+                        further servers need a cluster made with --embedded-etcd"
+                .to_owned());
+        }
+        let version: K3sVersion =
+            record.version.parse().map_err(|invalid: rackhaven_proto::Invalid| invalid.to_string())?;
+        let host = match (request.server, before.and_then(|before| before.server_host.clone())) {
+            (false, _) => None,
+            (true, Some(host)) if request.address.is_empty() => Some(host),
+            (true, _) => Some(self.host(node, &request.address, &options)?),
+        };
+        let number = before.map_or_else(|| record.next_number(), |before| before.number);
+        let told = request.options.is_some() || before.is_none();
+        let mut wanted = member(&options, host, number, version.to_string());
+        if let Some(before) = before.filter(|_| !told) {
+            wanted = super::Member { joined: false, version: version.to_string(), ..before.clone() };
+        }
+        record.members.insert(node.clone(), wanted);
+        self.install(record, node, &version, request.fix).await
+    }
+
+    /// Writes down what a member is to be, makes it that, and waits until it is Ready.
+    pub(super) async fn install(&self, record: Record, node: &NodeName, version: &K3sVersion, fix: bool) -> Outcome {
+        let files = self.files(node, version).await?;
+        let settings = record.settings(node).ok_or("the cluster has no server that it could join")?;
+        K3sSettings::try_from(settings.clone()).map_err(|invalid| invalid.to_string())?;
+        self.save(record)?;
+        let task = Task::Install(v1::K3sInstall { settings: Some(settings), version: version.to_string(), fix });
+        let carried = self.order(node, task, files).await?;
+        if carried.report.needs_reboot {
+            return Err(
+                "what was put right counts after the next boot: ctl node reboot, and then the same again".to_owned()
+            );
+        }
+        let mut record = self.record()?;
+        if let Some(access) = carried.report.access {
+            record.access = Some(Access { authority_pem: access.authority_pem, token: Secret(access.token) });
+        }
+        let member = record.members.get_mut(node).ok_or("it has left the cluster meanwhile")?;
+        let was = std::mem::replace(&mut member.joined, true);
+        self.save(record)?;
+        if let Err(why) = self.until_ready(node, version).await {
+            let mut record = self.record()?;
+            if let Some(member) = record.members.get_mut(node) {
+                member.joined = was;
+            }
+            self.save(record)?;
+            return Err(fit(&why));
+        }
+        Ok((carried.changed, version.to_string()))
+    }
+}
