@@ -5,7 +5,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_server::K3s;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{bad_input, store_failed};
+use super::{Answers, bad_input, k3s_nodes, store_failed};
 use crate::core::Core;
 use crate::k3s::{ArtifactError, Artifacts};
 use crate::net::call_context;
@@ -45,6 +45,29 @@ fn refused(error: ArtifactError) -> Status {
 
 #[tonic::async_trait]
 impl K3s for K3sService {
+    type CordonStream = Answers<v1::K3sProgress>;
+    type UncordonStream = Answers<v1::K3sProgress>;
+    type DrainStream = Answers<v1::K3sProgress>;
+
+    async fn get_status(&self, _: Request<v1::GetK3sStatusRequest>) -> Result<Response<v1::K3sStatus>, Status> {
+        Ok(Response::new(k3s_nodes::status(&self.core)))
+    }
+
+    async fn cordon(&self, request: Request<v1::CordonRequest>) -> Result<Response<Self::CordonStream>, Status> {
+        let context = call_context(&request)?;
+        k3s_nodes::cordon(&self.core, &context, request.into_inner()).await
+    }
+
+    async fn uncordon(&self, request: Request<v1::UncordonRequest>) -> Result<Response<Self::UncordonStream>, Status> {
+        let context = call_context(&request)?;
+        k3s_nodes::uncordon(&self.core, &context, request.into_inner()).await
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<Self::DrainStream>, Status> {
+        let context = call_context(&request)?;
+        k3s_nodes::drain(&self.core, &context, request.into_inner()).await
+    }
+
     async fn list_artifacts(
         &self,
         _: Request<v1::ListArtifactsRequest>,

@@ -9,6 +9,7 @@ mod fleet;
 mod k3s;
 mod k3s_cluster;
 mod k3s_orders;
+mod k3s_nodes;
 mod logs;
 mod node_command;
 mod past;
