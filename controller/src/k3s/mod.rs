@@ -2,6 +2,8 @@
 
 mod artifacts;
 pub mod cluster;
+/// Getting pods off a node.
+pub mod drain;
 mod orders;
 
 pub use artifacts::{ArtifactError, Artifacts, Incoming};

@@ -13,7 +13,7 @@ use crate::net::CallContext;
 pub(super) fn status(core: &Core) -> v1::K3sStatus {
     let views = core.registry.views(core.clock.monotonic_ms(), core.clock.wall_ms());
     let unit = |view: &crate::fleet::NodeView| {
-        let unit = view.reading.as_deref()?.sample()?.k3s.clone()?;
+        let unit = view.reading.as_deref()?.sample()?.k3s?;
         Some(v1::K3sNodeStatus {
             node: view.name.to_string(),
             unit: unit.unit,

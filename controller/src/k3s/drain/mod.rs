@@ -1,0 +1,14 @@
+//! A drain: the pods of one node are evicted, as far as disruption budgets allow, and never for longer than its deadline.
+//! What is to be done is decided in the core, without clock and I/O.
+
+mod core;
+#[cfg(test)]
+mod golden;
+mod pod;
+#[cfg(test)]
+mod properties;
+mod words;
+
+pub use self::core::{Action, Answer, Drain, Ended, Event, Left, Refusal, Rules, Trouble};
+pub use self::pod::{Fate, Owner, PodFacts};
+pub use self::words::{left_in_words, refused_in_words};
