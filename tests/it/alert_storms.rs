@@ -11,6 +11,7 @@ use rackhaven_tests::receiver::{Identity, Reply};
 use rackhaven_tests::sim::{Gauge, enrol_many, run_agent};
 use rackhaven_tests::wait::wait_for_within;
 use rackhaven_tests::{Fleet, Hook, SmallDisk, address, wait_for, wait_until};
+use rusqlite::Connection;
 
 /// A number below `bound`, which is not more than 65536.
 fn chance(bound: u32) -> u32 {
@@ -189,4 +190,36 @@ async fn a_full_disk_keeps_nothing_from_being_told() {
     for key in ["node-down:pi-1", "controller-disk"] {
         assert_eq!(hook.states(key), ["firing", "resolved"], "{key}: {:?}", hook.told());
     }
+}
+
+/// What could not be stored, and waits for another attempt because the receiver is not well either, is stored as soon as
+/// there is room: a controller that is killed then loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_attempt_is_stored_when_there_is_room() {
+    let hook = Hook::start().await.unwrap();
+    hook.receiver.reply_by(Hook::refuses);
+    let mut fleet = Fleet::prepare().unwrap();
+    let disk = SmallDisk::mount(fleet.state(), 8 * 1024 * 1024).unwrap();
+    fleet.settings.set("alerts.channel", format!("[{}]", hook.channel("hook")));
+    fleet.init().await.unwrap();
+    fleet.start_controller().await.unwrap();
+    let mut pi = fleet.join("pi-1").await.unwrap();
+    disk.fill().unwrap();
+    wait_for("the disk to be full", async || Ok((fleet.ctl().run("node invite").await?.code != Some(0)).then_some(())))
+        .await
+        .unwrap();
+    pi.kill().await.unwrap();
+    // From the fourth attempt on most of the time is waited.
+    wait_for("attempts", async || Ok((hook.refusals() > 3).then_some(()))).await.unwrap();
+    disk.make_room().unwrap();
+    let stored = async || {
+        let database = Connection::open(fleet.state().join("controller.db"))?;
+        let sql = "SELECT count(*) FROM alert_outbox WHERE alert LIKE '%node-down%'";
+        Ok((database.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0).then_some(()))
+    };
+    wait_for("it to be stored", stored).await.unwrap();
+    fleet.kill_controller().await.unwrap();
+    hook.receiver.reply_by(Hook::takes);
+    fleet.start_controller().await.unwrap();
+    hook.wait_for("node-down:pi-1", "firing").await.unwrap();
 }

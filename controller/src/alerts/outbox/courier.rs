@@ -124,24 +124,24 @@ impl Courier {
             }
         };
         let rows: Vec<NewOutboxRow> = rows.into_iter().map(|row| row.new).collect();
-        if let Some(turns) = self.attempt(id, &rows, on_battery).await {
-            self.done.push(Done { positions, turns });
+        match self.attempt(id, &rows, on_battery).await {
+            Ok(turns) => self.done.push(Done { positions, turns }),
+            Err(wait_ms) => pause(&self.core, wait_ms, on_battery).await,
         }
     }
 
     /// Hands over what could not be stored.
     async fn carry_unstored(&mut self, rows: Vec<NewOutboxRow>, on_battery: bool) {
-        let told = match new_id() {
-            Some(id) => self.attempt(id, &rows, on_battery).await.is_some(),
-            None => false,
-        };
-        if !told {
+        let Some(id) = new_id() else { return self.core.alerts.give_unstored(rows) };
+        if let Err(wait_ms) = self.attempt(id, &rows, on_battery).await {
+            // Before the wait: there may be room for it on the disk meanwhile.
             self.core.alerts.give_unstored(rows);
+            pause(&self.core, wait_ms, on_battery).await;
         }
     }
 
-    /// One attempt, and the wait after a failure. The turns for the record if nothing is left to be done.
-    async fn attempt(&mut self, id: String, rows: &[NewOutboxRow], on_battery: bool) -> Option<Vec<AlertTurn>> {
+    /// One attempt: the turns for the record if nothing is left to be done, or how long to wait for another, milliseconds.
+    async fn attempt(&mut self, id: String, rows: &[NewOutboxRow], on_battery: bool) -> Result<Vec<AlertTurn>, u64> {
         let core = &self.core;
         let mut items: Vec<_> = rows.iter().map(item).collect();
         items.sort_by_key(|item| std::cmp::Reverse(item.severity));
@@ -167,12 +167,10 @@ impl Courier {
                 ("refused", reason)
             }
             Err(SendError::Temporary(reason)) => {
-                self.failed(reason, None, on_battery).await;
-                return None;
+                return Err(self.failed(reason, None, on_battery));
             }
             Err(SendError::RetryAfter(wait, reason)) => {
-                self.failed(reason, u64::try_from(wait.as_millis()).ok(), on_battery).await;
-                return None;
+                return Err(self.failed(reason, u64::try_from(wait.as_millis()).ok(), on_battery));
             }
         };
         let turn = |row: &NewOutboxRow| AlertTurn {
@@ -185,17 +183,17 @@ impl Courier {
         };
         let turns = rows.iter().map(turn).collect();
         self.failures = 0;
-        Some(turns)
+        Ok(turns)
     }
 
-    /// It was not taken yet: waits, as long as the receiver asked for if it did, milliseconds.
-    async fn failed(&mut self, reason: String, asked_ms: Option<u64>, on_battery: bool) {
+    /// It was not taken yet: how long to wait, which is as long as the receiver asked for if it did, milliseconds.
+    fn failed(&mut self, reason: String, asked_ms: Option<u64>, on_battery: bool) -> u64 {
         tracing::warn!(channel = self.channel.name(), reason, "an alert could not be told yet");
         self.failures += 1;
         if self.failures >= FAILING_AFTER {
             self.core.alerts.set_failing(self.channel.name(), Some(reason));
         }
-        pause(&self.core, back_off_ms(self.failures, asked_ms, on_battery), on_battery).await;
+        back_off_ms(self.failures, asked_ms, on_battery)
     }
 }
 
