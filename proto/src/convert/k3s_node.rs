@@ -1,5 +1,6 @@
 //! Orders about K3s: from the wire to the model and back, and what is refused of what a node tells.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -219,6 +220,26 @@ pub fn check_k3s_news(news: &v1::K3sNews) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+impl fmt::Debug for v1::K3sSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("K3sSettings");
+        shown.field("role", &self.role).field("node_name", &self.node_name).field("server_url", &self.server_url);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::K3sNewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("K3sNewToken").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::K3sAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("K3sAccess").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ fn orders_need_what_they_need() {
     ] {
         let taken = K3sOrder::try_from(good.clone()).unwrap();
         assert_eq!(v1::K3sOrder::from(taken), good);
+        assert!(!format!("{good:?}").contains("hunter"), "{good:?}");
     }
     for (field, bad) in [
         ("order.artifacts", order(vec![], install(first()))),
@@ -155,6 +156,7 @@ fn news_are_bounded_and_plain() {
         report: Some(report.clone()),
     };
     assert_eq!(check_k3s_news(&news), Ok(()));
+    assert!(!format!("{news:?}").contains("hunter"));
     let with_step = |change: fn(&mut v1::K3sStep)| {
         let mut step = step.clone();
         change(&mut step);
