@@ -19,6 +19,7 @@ use rackhaven_proto::v1::enrolment_client::EnrolmentClient;
 use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
 use rackhaven_proto::v1::k3s_client::K3sClient;
+use rackhaven_proto::v1::k3s_cluster_client::K3sClusterClient;
 use rackhaven_proto::v1::logs_client::LogsClient;
 use rackhaven_proto::v1::power_client::PowerClient;
 use rustls::ClientConfig;
@@ -136,6 +137,11 @@ impl Connection {
     /// K3s on the nodes.
     pub(crate) fn k3s(&self) -> K3sClient<Channel> {
         K3sClient::new(self.channel.clone())
+    }
+
+    /// The K3s cluster that is made of the nodes.
+    pub(crate) fn k3s_cluster(&self) -> K3sClusterClient<Channel> {
+        K3sClusterClient::new(self.channel.clone())
     }
 
     /// What nodes have written down of themselves.

@@ -1,11 +1,19 @@
 //! `ctl k3s`: K3s on the nodes.
 
 mod artifacts;
+mod check;
 mod cordon;
 mod drain;
+mod init;
+mod join;
+mod leave;
+mod options;
 mod progress;
+mod snapshot;
 mod status;
+mod token;
 mod uncordon;
+mod upgrade;
 
 use clap::Subcommand;
 
@@ -21,6 +29,21 @@ pub(crate) enum K3sCommand {
     Artifacts(artifacts::ArtifactsCommand),
     /// The nodes of K3s, as its API and their agents tell of them
     Status,
+    /// Look whether K3s can run on nodes, and put right what keeps it from that
+    Check(check::CheckArgs),
+    /// Make a node the first server of a new cluster
+    Init(init::InitArgs),
+    /// Take nodes into the cluster
+    Join(join::JoinArgs),
+    /// Take nodes out of the cluster and remove K3s from them
+    Leave(leave::LeaveArgs),
+    /// Save the cluster's state on a server
+    Snapshot(snapshot::SnapshotArgs),
+    /// Bring the cluster to another release, one node after another
+    Upgrade(upgrade::UpgradeArgs),
+    /// What nodes join by: rotate
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Keep new pods away from nodes
     Cordon(cordon::CordonArgs),
     /// Let new pods come to nodes again
@@ -35,6 +58,13 @@ impl K3sCommand {
         match self {
             Self::Artifacts(command) => command.run(invocation).await,
             Self::Status => status::run(invocation).await,
+            Self::Check(args) => check::run(args, invocation).await,
+            Self::Init(args) => init::run(args, invocation).await,
+            Self::Join(args) => join::run(args, invocation).await,
+            Self::Leave(args) => leave::run(args, invocation).await,
+            Self::Snapshot(args) => snapshot::run(args, invocation).await,
+            Self::Upgrade(args) => upgrade::run(args, invocation).await,
+            Self::Token(command) => command.run(invocation).await,
             Self::Cordon(args) => cordon::run(args, invocation).await,
             Self::Uncordon(args) => uncordon::run(args, invocation).await,
             Self::Drain(args) => drain::run(args, invocation).await,
