@@ -223,6 +223,7 @@ async fn assemble(
     };
     let k3s_folder = files.folder.join("k3s");
     let k3s_cluster = Arc::new(k3s::cluster::Cluster::open(&k3s_folder));
+    let k3s = k3s::api::Api::new(k3s_folder.join("kubeconfig.yaml"), config.k3s.kubeconfig.clone());
     let artifacts = Artifacts::new(k3s_folder);
     artifacts.clean();
     Ok(Core {
@@ -233,6 +234,7 @@ async fn assemble(
         artifacts,
         k3s_orders: k3s::OrderDesk::default(),
         k3s_cluster,
+        k3s,
         logs: LogDesk::default(),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),
@@ -407,6 +409,7 @@ async fn reload(core: &Core, paths: &Paths) {
         fresh.power.policy.ups_count = old.power.policy.ups_count;
         fresh.power.policy.minimum_supplies = old.power.policy.minimum_supplies;
     }
+    core.k3s.configure(fresh.k3s.kubeconfig.clone());
     core.config.store(Arc::new(fresh));
     for outbox in core.registry.outboxes() {
         outbox.try_send(Body::Settings(service::settings(core)));

@@ -38,8 +38,17 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// UPSes, stages, and what happens when mains fails.
     pub power: PowerConfig,
+    /// A K3s cluster that was not made here.
+    pub k3s: K3sConfig,
     /// The log.
     pub log: LogSettings,
+}
+
+/// The `[k3s]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct K3sConfig {
+    /// By which kubeconfig a cluster is reached that was not made here.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// The `[session]` table.
@@ -116,7 +125,28 @@ pub struct RawConfig {
     #[serde(default)]
     power: RawPower,
     #[serde(default)]
+    k3s: RawK3s,
+    #[serde(default)]
     log: LogSettings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawK3s {
+    kubeconfig: Option<PathBuf>,
+}
+
+impl TryFrom<RawK3s> for K3sConfig {
+    type Error = Invalid;
+
+    fn try_from(raw: RawK3s) -> Result<Self, Invalid> {
+        match raw.kubeconfig.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) if path.is_relative() => {
+                Err(Invalid::new("k3s.kubeconfig", format!("{:?} is not an absolute path", path.display().to_string())))
+            }
+            kubeconfig => Ok(Self { kubeconfig }),
+        }
+    }
 }
 
 /// A text or a list of texts.
@@ -271,6 +301,7 @@ impl TryFrom<RawConfig> for Config {
             alerts: raw.alerts.try_into()?,
             metrics: raw.metrics.try_into()?,
             power: raw.power.try_into()?,
+            k3s: raw.k3s.try_into()?,
             log: raw.log,
         })
     }
@@ -305,7 +336,7 @@ mod tests {
         for (text, message) in [
             (
                 "lisen = 'x'",
-                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `alerts`, `metrics`, `power`, `log`; did you mean `listen`?",
+                "controller.toml: line 1: unknown field `lisen`, expected one of `listen`, `socket`, `endpoints`, `session`, `certificates`, `history`, `limits`, `alerts`, `metrics`, `power`, `k3s`, `log`; did you mean `listen`?",
             ),
             ("listen = 'x'", "controller.toml: listen: \"x\" is not ADDRESS:PORT, such as [::]:7443"),
             ("listen = []", "controller.toml: listen: names no address"),
@@ -317,6 +348,7 @@ mod tests {
                 "[metrics]\ntoken_file = 'token'",
                 "controller.toml: metrics.token_file: \"token\" is neither an absolute path nor credential:NAME",
             ),
+            ("[k3s]\nkubeconfig = 'k3s.yaml'", "controller.toml: k3s.kubeconfig: \"k3s.yaml\" is not an absolute path"),
             ("endpoints = ['a:0']", "controller.toml: endpoints: \"0\" is not a port from 1 to 65535"),
             ("[session]\nheartbeat_ms = 5", "controller.toml: session.heartbeat_ms: 5 is not between 100 and 60000"),
             (

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
 use crate::history::MinuteRow;
-use crate::k3s::{Artifacts, OrderDesk, cluster};
+use crate::k3s::{Artifacts, OrderDesk, api, cluster};
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
@@ -63,6 +63,8 @@ pub struct Core {
     pub k3s_orders: OrderDesk,
     /// The K3s cluster that was made of the nodes.
     pub k3s_cluster: Arc<cluster::Cluster>,
+    /// The API of a K3s cluster, made of the nodes or not.
+    pub k3s: api::Api,
     /// Who reads which node's log.
     pub logs: LogDesk,
     /// Open connections, by who holds them.

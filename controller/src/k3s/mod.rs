@@ -1,5 +1,6 @@
 //! K3s on the nodes, as the controller sees to it.
 
+pub mod api;
 mod artifacts;
 pub mod cluster;
 /// Getting pods off a node.
