@@ -1,48 +1,11 @@
 //! The files of K3s's releases: given to the controller, checked, kept whole or not at all.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rackhaven_pki::{hex, sha256};
-use rackhaven_tests::{Fleet, SmallDisk, wait_until};
+use rackhaven_tests::{Fleet, Release, SmallDisk, wait_until};
 
 const VERSION: &str = "v1.31.4+k3s1";
-
-/// Files that look like those of a release, as far as anybody looks.
-struct Release {
-    folder: PathBuf,
-}
-
-impl Release {
-    fn new(folder: &Path) -> Self {
-        let release = Self { folder: folder.join("release") };
-        fs::create_dir(&release.folder).unwrap();
-        release
-    }
-
-    fn put(&self, name: &str, first: &[u8], length: usize) -> PathBuf {
-        let mut bytes: Vec<u8> = (0..length).map(|number| (number % 251) as u8).collect();
-        bytes[..first.len()].copy_from_slice(first);
-        fs::write(self.path(name), bytes).unwrap();
-        self.path(name)
-    }
-
-    fn program(&self, name: &str, machine: u8, length: usize) -> PathBuf {
-        self.put(name, &[b"\x7fELF\x02\x01\x01".as_slice(), &[0; 11], &[machine, 0]].concat(), length)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// The release's own list of these files.
-    fn list(&self, names: &[&str]) -> PathBuf {
-        let line = |name: &&str| format!("{}  {name}\n", hex(&sha256(&fs::read(self.path(name)).unwrap())));
-        let path = self.path("sha256sum-arm64.txt");
-        fs::write(&path, names.iter().map(line).collect::<String>()).unwrap();
-        path
-    }
-}
 
 /// All that the controller keeps in its folder for K3s.
 fn kept(fleet: &Fleet) -> Vec<String> {
@@ -63,10 +26,10 @@ fn kept(fleet: &Fleet) -> Vec<String> {
 async fn files_of_a_release_are_checked_and_kept() {
     let fleet = Fleet::start().await.unwrap();
     let ctl = fleet.ctl();
-    let release = Release::new(fleet.folder());
-    let program = release.program("k3s-arm64", 0xb7, 3_000_000);
-    let images = release.put("k3s-airgap-images-arm64.tar.zst", &[0x28, 0xb5, 0x2f, 0xfd], 5_000_000);
-    let list = release.list(&["k3s-arm64", "k3s-airgap-images-arm64.tar.zst"]);
+    let release = Release::new(fleet.folder()).unwrap();
+    let program = release.program("k3s-arm64", 0xb7, 3_000_000).unwrap();
+    let images = release.images("k3s-airgap-images-arm64.tar.zst", 5_000_000).unwrap();
+    let list = release.list(&["k3s-arm64", "k3s-airgap-images-arm64.tar.zst"]).unwrap();
     let add = |files: &[&Path]| {
         let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
         format!("k3s artifacts add --version {VERSION} {}", files.join(" "))
@@ -86,7 +49,7 @@ async fn files_of_a_release_are_checked_and_kept() {
     assert!(again.code == Some(0) && again.err.contains("has it already"), "{again:?}");
 
     // A file that is damaged, one without a list, one that is something else, one for processors that nobody has.
-    let other = release.program("k3s", 0x3e, 1_000_000);
+    let other = release.program("k3s", 0x3e, 1_000_000).unwrap();
     for (files, code, refusal) in [
         (vec![other.as_path(), &list], 1, "is in no list that was given"),
         (vec![other.as_path()], 2, "the release's list of checksums is missing"),
@@ -96,15 +59,15 @@ async fn files_of_a_release_are_checked_and_kept() {
         let refused = ctl.fails(&add(&files), code).await.unwrap();
         assert!(refused.err.contains(refusal), "{}", refused.err);
     }
-    let strange = release.program("k3s-riscv64", 0xf3, 1000);
-    let refused = ctl.fails(&add(&[&strange, &release.list(&["k3s-riscv64"])]), 1).await.unwrap();
+    let strange = release.program("k3s-riscv64", 0xf3, 1000).unwrap();
+    let refused = ctl.fails(&add(&[&strange, &release.list(&["k3s-riscv64"]).unwrap()]), 1).await.unwrap();
     assert!(refused.err.contains("processors that Rackhaven does not know"), "{}", refused.err);
     ctl.fails("k3s artifacts add --version 1.31 x", 2).await.unwrap();
     assert_eq!(kept(&fleet).len(), 2);
 
     let operator = ctl.another("olga", "operator", &fleet.endpoint(), &fleet.folder().join("olga")).await.unwrap();
     operator.ok("k3s artifacts list").await.unwrap();
-    for line in [add(&[&other, &release.list(&["k3s"])]), format!("k3s artifacts remove {VERSION} --yes")] {
+    for line in [add(&[&other, &release.list(&["k3s"]).unwrap()]), format!("k3s artifacts remove {VERSION} --yes")] {
         operator.fails(&line, 5).await.unwrap();
     }
     ctl.fails(&format!("k3s artifacts remove {VERSION} --arch amd64 --yes"), 1).await.unwrap();
@@ -120,9 +83,9 @@ async fn files_of_a_release_are_checked_and_kept() {
 #[tokio::test]
 async fn nothing_half_stays() {
     let mut fleet = Fleet::start().await.unwrap();
-    let release = Release::new(fleet.folder());
-    let program = release.program("k3s-arm64", 0xb7, 100_000_000);
-    let list = release.list(&["k3s-arm64"]);
+    let release = Release::new(fleet.folder()).unwrap();
+    let program = release.program("k3s-arm64", 0xb7, 100_000_000).unwrap();
+    let list = release.list(&["k3s-arm64"]).unwrap();
     let add = format!("k3s artifacts add --version {VERSION} {} {}", program.display(), list.display());
     let partial = |fleet: &Fleet| kept(fleet).iter().filter(|name| name.ends_with(".partial")).count();
     // Who sends it is killed.
@@ -149,9 +112,9 @@ async fn a_disk_without_room_is_not_filled() {
     let _disk = SmallDisk::mount(fleet.state(), 16 * 1024 * 1024).unwrap();
     fleet.init().await.unwrap();
     fleet.start_controller().await.unwrap();
-    let release = Release::new(fleet.folder());
-    let program = release.program("k3s-arm64", 0xb7, 1_000_000);
-    let list = release.list(&["k3s-arm64"]);
+    let release = Release::new(fleet.folder()).unwrap();
+    let program = release.program("k3s-arm64", 0xb7, 1_000_000).unwrap();
+    let list = release.list(&["k3s-arm64"]).unwrap();
     let add = format!("k3s artifacts add --version {VERSION} {} {}", program.display(), list.display());
     let refused = fleet.ctl().fails(&add, 1).await.unwrap();
     assert!(refused.err.contains("1000000 bytes do not fit"), "{}", refused.err);

@@ -28,6 +28,7 @@ mod fuzz_replay;
 mod history;
 mod impostors;
 mod k3s_artifacts;
+mod k3s_orders;
 mod metrics;
 mod metrics_door;
 mod node_logs;

@@ -56,9 +56,15 @@ impl Sequence {
                     Ok(true) => {}
                     Ok(false) | Err(_) => continue,
                 }
-                let mut heard = timeout(BEGIN, ordered.news.recv()).await.map_err(|_| {
-                    format!("it has not answered within {} s; is its agent an older one?", BEGIN.as_secs())
-                })?;
+                let mut heard = tokio::select! {
+                    heard = ordered.news.recv() => heard,
+                    // The session may have been dead already.
+                    () = ends(&outbox) => continue,
+                    () = tokio::time::sleep(BEGIN) => {
+                        let silent = "it has not answered within";
+                        return Err(format!("{silent} {} s; is its agent an older one?", BEGIN.as_secs()));
+                    }
+                };
                 while let Some(Heard::News(news)) = heard {
                     self.teller.news(node, &mut told, &news);
                     if let Some(report) = news.report {
@@ -101,5 +107,12 @@ impl Sequence {
             Ok(outbox) => Ok(outbox),
             Err(_) => Err(format!("it is not connected, and has not come back within {} s", AWAY.as_secs())),
         }
+    }
+}
+
+/// Waits for the end of a session.
+async fn ends(outbox: &Outbox) {
+    while !outbox.is_closed() {
+        tokio::time::sleep(LOOK).await;
     }
 }
