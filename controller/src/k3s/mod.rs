@@ -3,8 +3,12 @@
 pub mod api;
 mod artifacts;
 pub mod cluster;
+/// Whose cordon it is.
+pub mod cordon;
 /// Getting pods off a node.
 pub mod drain;
+/// The cluster's nodes.
+pub mod nodes;
 mod orders;
 
 pub use artifacts::{ArtifactError, Artifacts, Incoming};
