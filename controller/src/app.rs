@@ -119,6 +119,8 @@ pub async fn run(paths: Paths, config: Config) -> anyhow::Result<()> {
     tasks.spawn(watch_nodes(Arc::clone(&core)));
     let driven = tokio::spawn(power::drive(Arc::clone(&core), drive));
     tasks.spawn(backup::keep_watch(Arc::clone(&core)));
+    tasks.spawn(k3s::nodes::keep(Arc::clone(&core)));
+    tasks.spawn(k3s::cordon::settle(Arc::clone(&core)));
     tasks.spawn(alerts::drive(Arc::clone(&core)));
     tasks.spawn(alerts::deliver(Arc::clone(&core)));
     tasks.spawn(keep_copy(Arc::clone(&core)));
@@ -235,6 +237,7 @@ async fn assemble(
         k3s_orders: k3s::OrderDesk::default(),
         k3s_cluster,
         k3s,
+        k3s_nodes: k3s::nodes::Nodes::default(),
         logs: LogDesk::default(),
         denials: Denials::new(store.clone()),
         connections: Connections::default(),

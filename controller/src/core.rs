@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::fleet::{Registry, Thresholds};
 use crate::history::MinuteRow;
-use crate::k3s::{Artifacts, OrderDesk, api, cluster};
+use crate::k3s::{Artifacts, OrderDesk, api, cluster, nodes};
 use crate::logs::LogDesk;
 use crate::net::{Connections, Denials};
 use crate::power::Power;
@@ -65,6 +65,8 @@ pub struct Core {
     pub k3s_cluster: Arc<cluster::Cluster>,
     /// The API of a K3s cluster, made of the nodes or not.
     pub k3s: api::Api,
+    /// Its nodes, as that API tells of them.
+    pub k3s_nodes: nodes::Nodes,
     /// Who reads which node's log.
     pub logs: LogDesk,
     /// Open connections, by who holds them.

@@ -23,6 +23,7 @@ use super::served::Served;
 use super::{Ask, FEED_LENGTH, Input, Power, QUEUE_LENGTH, Shared, UpsView, WitnessView, moment, roster, sources};
 use crate::clock::Clock;
 use crate::core::Core as Parts;
+use crate::k3s::drain::PowerDrains;
 use crate::nut::UpsReport;
 use crate::store::{Store, StoreError, TimelineRow};
 
@@ -118,6 +119,7 @@ impl Started {
 
 pub(super) struct Driver {
     pub(super) parts: Arc<Parts>,
+    pub(super) drains: PowerDrains,
     saver: Saver,
     pace: watch::Sender<Duration>,
     witness_pace: watch::Sender<Duration>,
@@ -155,6 +157,7 @@ pub async fn drive(parts: Arc<Parts>, own: Drive) {
         },
     };
     let mut driver = Driver {
+        drains: PowerDrains::new(Arc::clone(&parts)),
         parts,
         saver,
         pace,

@@ -18,23 +18,25 @@ impl Driver {
     /// Orders go out first; what is written down of them comes after.
     pub(super) fn perform(&mut self, actions: Vec<Action>, now_ms: u64, wall_ms: i64) {
         let mut tellings = Vec::new();
+        let outage = self.parts.power.look(|shared| shared.core.state().outage.as_ref().map_or(0, |it| it.number));
         for action in actions {
             match action {
-                Action::Order { node, order } => self.send(&node, ToAgent::Shutdown(order.into())),
+                Action::Order { node, order } => {
+                    self.drains.goes(&node, &order, outage);
+                    self.send(&node, ToAgent::Shutdown(order.into()));
+                }
                 Action::Abort { node, order_id } => {
+                    self.drains.stays(&node, &order_id);
                     let order_id = order_id.to_string();
                     self.send(&node, ToAgent::ShutdownAbort(v1::ShutdownAbort { order_id }));
                 }
-                Action::Drain { node, order_id } => {
-                    // Nothing is driven on it that would have to move away.
-                    let ended = v1::DrainEnded { order_id: order_id.to_string(), failure: String::new() };
-                    self.send(&node, ToAgent::DrainEnded(ended));
-                }
+                Action::Drain { node, order_id } => self.drains.drain(&node, &order_id, outage),
                 Action::Heard { node, order_id } => {
                     let order_id = order_id.to_string();
                     self.send(&node, ToAgent::PowerOffHeard(v1::PowerOffHeard { order_id }));
                 }
-                Action::Uncordon { node } => tracing::debug!(%node, "nothing was cordoned"),
+                // What is on the node itself is seen to until it is done, whoever asked for it.
+                Action::Uncordon { node } => tracing::debug!(%node, "pods may come again"),
                 Action::Wake { node } => self.wake(node),
                 Action::Cut { delay_s } => self.cut(delay_s, now_ms, wall_ms),
                 telling => tellings.push(telling),
@@ -106,6 +108,7 @@ impl Driver {
             Action::Ended { number, cause } => {
                 let cause = cause.map(|cause| cause.to_string()).unwrap_or_default();
                 self.recorder.put(Record::Outage(OutageRecord::Ended { number, cause, wall_ms }));
+                self.drains.end();
             }
             Action::Tell { outage, node, kind, severity, message } => {
                 if outage > 0 {

@@ -1,53 +1,206 @@
 //! What `ctl` asks of K3s's nodes: how they are, and that pods come, stay away or go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rackhaven_proto::v1;
+use rackhaven_proto::v1::k3s_ended::Result as Ended;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
-use super::Answers;
+use super::{Answers, store_failed};
 use crate::core::Core;
+use crate::k3s::api::{ApiError, Cluster};
+use crate::k3s::cordon::{self, By};
+use crate::k3s::drain::{Asked, Wanted, drain_by_hand};
+use crate::k3s::nodes::{NodeFacts, find};
 use crate::net::CallContext;
+
+/// Most nodes of one call.
+const MOST_NODES: usize = 200;
+/// Messages that wait for who reads them.
+const QUEUE_LENGTH: usize = 64;
+/// A drain's time for each node unless told otherwise, and the longest, seconds.
+const DRAIN_S: u32 = 300;
+const LONGEST_DRAIN_S: u32 = 24 * 3600;
+
+type Stream = Result<Response<Answers<v1::K3sProgress>>, Status>;
+type Sender = mpsc::Sender<Result<v1::K3sProgress, Status>>;
 
 /// The nodes of K3s.
 pub(super) fn status(core: &Core) -> v1::K3sStatus {
     let views = core.registry.views(core.clock.monotonic_ms(), core.clock.wall_ms());
-    let unit = |view: &crate::fleet::NodeView| {
-        let unit = view.reading.as_deref()?.sample()?.k3s?;
-        Some(v1::K3sNodeStatus {
-            node: view.name.to_string(),
-            unit: unit.unit,
-            unit_state: unit.state,
-            ..v1::K3sNodeStatus::default()
-        })
+    let known = core.k3s_nodes.look(Clone::clone);
+    let mut units = BTreeMap::new();
+    let mut named = BTreeMap::new();
+    for view in &views {
+        let hostname = view.facts.as_ref().map_or("", |facts| facts.hostname.as_str());
+        let unit = view.reading.as_deref().and_then(|reading| reading.sample()).and_then(|sample| sample.k3s);
+        let name = find(&known.nodes, view.name.as_str(), hostname).map(|facts| facts.name.clone());
+        match (name, unit) {
+            (Some(name), unit) => drop(named.insert(name, (view.name.to_string(), unit.unwrap_or_default()))),
+            (None, Some(unit)) => drop(units.insert(view.name.to_string(), unit)),
+            (None, None) => {}
+        }
+    }
+    let of_api = known.nodes.values().map(|node| {
+        let (name, unit) = named.remove(&node.name).unwrap_or_default();
+        let pods = known.pods.as_ref().map(|pods| pods.get(&node.name).copied().unwrap_or_default());
+        v1::K3sNodeStatus { node: name, unit: unit.unit, unit_state: unit.state, pods, ..wire(node) }
+    });
+    let mut nodes: Vec<_> = of_api.collect();
+    nodes.extend(units.into_iter().map(|(node, unit)| v1::K3sNodeStatus {
+        node,
+        unit: unit.unit,
+        unit_state: unit.state,
+        ..v1::K3sNodeStatus::default()
+    }));
+    v1::K3sStatus {
+        configured: known.configured,
+        problem: known.problem,
+        age_ms: known.heard_ms.map(|heard_ms| core.clock.monotonic_ms().saturating_sub(heard_ms)),
+        nodes,
+    }
+}
+
+fn wire(node: &NodeFacts) -> v1::K3sNodeStatus {
+    let mark = node.mark.as_ref().filter(|_| !node.schedulable);
+    v1::K3sNodeStatus {
+        name: node.name.clone(),
+        server: node.server,
+        etcd: node.etcd,
+        ready: node.ready,
+        reason: node.reason.clone(),
+        ready_changed_unix_ms: node.ready_changed_unix_ms,
+        version: node.version.clone(),
+        schedulable: node.schedulable,
+        cordoned_by: mark.map(|mark| mark.by.to_string()).unwrap_or_default(),
+        cordoned_unix_ms: mark.map_or(0, |mark| mark.unix_ms),
+        ..v1::K3sNodeStatus::default()
+    }
+}
+
+pub(super) async fn cordon(core: &Arc<Core>, context: &CallContext, request: v1::CordonRequest) -> Stream {
+    let (cluster, names) = begin(core, context, "K3s/Cordon", &request.nodes).await?;
+    let (by, unix_ms) = (By::User(context.caller.to_string()), core.clock.wall_ms());
+    Ok(answer(move |sender| async move {
+        let mut all = Vec::new();
+        for name in names {
+            let ended = cordon::cordon(&cluster, &name, &by, unix_ms).await;
+            all.push(tell(&sender, "cordon", name, ended).await);
+        }
+        all
+    }))
+}
+
+pub(super) async fn uncordon(core: &Arc<Core>, context: &CallContext, request: v1::UncordonRequest) -> Stream {
+    let (cluster, names) = begin(core, context, "K3s/Uncordon", &request.nodes).await?;
+    Ok(answer(move |sender| async move {
+        let mut all = Vec::new();
+        for name in names {
+            let ended = cordon::uncordon(&cluster, &name).await;
+            all.push(tell(&sender, "uncordon", name, ended).await);
+        }
+        all
+    }))
+}
+
+pub(super) async fn drain(core: &Arc<Core>, context: &CallContext, request: v1::DrainRequest) -> Stream {
+    let timeout_s = if request.timeout_s == 0 { DRAIN_S } else { request.timeout_s };
+    if timeout_s > LONGEST_DRAIN_S {
+        return Err(Status::invalid_argument(format!("timeout_s: {timeout_s} is more than {LONGEST_DRAIN_S}")));
+    }
+    let (cluster, names) = begin(core, context, "K3s/Drain", &request.nodes).await?;
+    let wanted = Wanted {
+        by: By::User(context.caller.to_string()),
+        timeout_ms: u64::from(timeout_s) * 1000,
+        force: request.force,
+        delete_emptydir_data: request.delete_emptydir_data,
+        grace_s: request.grace_period_s,
     };
-    v1::K3sStatus { nodes: views.iter().filter_map(unit).collect(), ..v1::K3sStatus::default() }
+    let core = Arc::clone(core);
+    Ok(answer(move |sender| async move { drain_by_hand(Asked { core, cluster, names, wanted }, &sender).await }))
 }
 
-pub(super) async fn cordon(
-    _: &Arc<Core>,
-    _: &CallContext,
-    _: v1::CordonRequest,
-) -> Result<Response<Answers<v1::K3sProgress>>, Status> {
-    Err(no_api())
+/// The cluster, and what it calls the nodes; written down before anything is done.
+async fn begin(
+    core: &Core,
+    context: &CallContext,
+    action: &str,
+    nodes: &[String],
+) -> Result<(Arc<Cluster>, Vec<String>), Status> {
+    if nodes.is_empty() || nodes.len() > MOST_NODES {
+        return Err(Status::invalid_argument(format!("nodes: {} are not 1 to {MOST_NODES}", nodes.len())));
+    }
+    let cluster = core.k3s.cluster().map_err(refused)?.ok_or_else(no_api)?;
+    let list = cluster.nodes().await.map_err(refused)?;
+    let known: BTreeMap<String, NodeFacts> =
+        list.nodes.iter().map(NodeFacts::new).map(|node| (node.name.clone(), node)).collect();
+    let views = core.registry.views(core.clock.monotonic_ms(), core.clock.wall_ms());
+    let mut names = Vec::new();
+    for node in nodes {
+        let view = views.iter().find(|view| view.name.as_str() == node);
+        let hostname = view.and_then(|view| view.facts.as_ref()).map_or("", |facts| facts.hostname.as_str());
+        let found = find(&known, node, hostname);
+        let unknown =
+            || Status::not_found(format!("K3s has no node {node:?}: `ctl k3s status` shows those that it has"));
+        let name = found.ok_or_else(unknown)?.name.clone();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let audit = |name: &String| core.audit_entry(&context.caller, &context.origin, action, name, "ok");
+    core.store.audit_all(names.iter().map(audit).collect()).await.map_err(store_failed)?;
+    Ok((cluster, names))
 }
 
-pub(super) async fn uncordon(
-    _: &Arc<Core>,
-    _: &CallContext,
-    _: v1::UncordonRequest,
-) -> Result<Response<Answers<v1::K3sProgress>>, Status> {
-    Err(no_api())
+/// Answers with what `work` tells; it ends where it is when nobody reads it any more.
+fn answer<F>(work: impl FnOnce(Sender) -> F + Send + 'static) -> Response<Answers<v1::K3sProgress>>
+where
+    F: Future<Output = Vec<v1::K3sEnded>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+    let (gone, last) = (sender.clone(), sender.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            ended = work(sender) => {
+                // Whoever has gone does not want it.
+                let _ = last.send(Ok(v1::K3sProgress { ended, ..v1::K3sProgress::default() })).await;
+            }
+            () = gone.closed() => {}
+        }
+    });
+    Response::new(Box::pin(ReceiverStream::new(receiver)))
 }
 
-pub(super) async fn drain(
-    _: &Arc<Core>,
-    _: &CallContext,
-    _: v1::DrainRequest,
-) -> Result<Response<Answers<v1::K3sProgress>>, Status> {
-    Err(no_api())
+async fn tell(sender: &Sender, step: &str, node: String, done: Result<cordon::Done, ApiError>) -> v1::K3sEnded {
+    let (result, text) = match done {
+        Ok(cordon::Done::Changed) => (Ended::Done, String::new()),
+        Ok(cordon::Done::Unchanged) => (Ended::Unchanged, String::new()),
+        Ok(cordon::Done::Others) => (Ended::Unchanged, "somebody else has cordoned it".to_owned()),
+        Ok(cordon::Done::Absent) => (Ended::Failed, "it is not there any more".to_owned()),
+        Err(error) => (Ended::Failed, error.to_string()),
+    };
+    let state = match result {
+        Ended::Done => v1::k3s_step::State::Done,
+        Ended::Failed => v1::k3s_step::State::Failed,
+        _ => v1::k3s_step::State::Unchanged,
+    };
+    let step = v1::K3sStep { name: step.to_owned(), state: state.into(), text: text.clone(), ..v1::K3sStep::default() };
+    // Whoever has gone does not want it.
+    let told = v1::K3sProgress { node: node.clone(), step: Some(step), ..v1::K3sProgress::default() };
+    let _ = sender.send(Ok(told)).await;
+    v1::K3sEnded { node, result: result.into(), text }
 }
 
 fn no_api() -> Status {
-    Status::failed_precondition("the controller has no way to K3s's API")
+    Status::failed_precondition(
+        "the controller knows no K3s: make one with `ctl k3s init`, or name the kubeconfig of one that there is, \
+         `[k3s] kubeconfig` in controller.toml",
+    )
+}
+
+fn refused(error: ApiError) -> Status {
+    Status::failed_precondition(error.to_string())
 }

@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -114,33 +116,40 @@ impl Cluster {
     /// # Errors
     /// As above.
     pub async fn lines(&self, call: Call) -> Result<Lines, ApiError> {
-        self.in_turn(&call, async |server| {
-            let response = server.send(&call, self.answer).await?;
-            Ok(Lines::new(&call.what, &server.url, response.into_body()))
+        self.in_turn(&call, |server| {
+            let call = &call;
+            async move {
+                let response = server.send(call, self.answer).await?;
+                Ok(Lines::new(&call.what, &server.url, response.into_body()))
+            }
+            .boxed()
         })
         .await
     }
 
     async fn answered(&self, call: &Call) -> Result<(String, Vec<u8>), ApiError> {
-        self.in_turn(call, async |server| {
-            let whole = async {
-                let response = server.send(call, self.answer).await?;
-                let bytes = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-                bytes.map(|bytes| bytes.to_bytes().to_vec()).map_err(|error| server.broken(call, &*error))
-            };
-            match tokio::time::timeout(self.answer, whole).await {
-                Ok(bytes) => Ok((server.url.clone(), bytes?)),
-                Err(_) => Err(server.silent(self.answer)),
+        self.in_turn(call, |server| {
+            async move {
+                let whole = async {
+                    let response = server.send(call, self.answer).await?;
+                    let bytes = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+                    bytes.map(|bytes| bytes.to_bytes().to_vec()).map_err(|error| server.broken(call, &*error))
+                };
+                match tokio::time::timeout(self.answer, whole).await {
+                    Ok(bytes) => Ok((server.url.clone(), bytes?)),
+                    Err(_) => Err(server.silent(self.answer)),
+                }
             }
+            .boxed()
         })
         .await
     }
 
     /// Lets one server after another try, the one that answered last first.
-    async fn in_turn<T>(
-        &self,
-        call: &Call,
-        mut attempt: impl AsyncFnMut(&Server) -> Result<T, Failure>,
+    async fn in_turn<'a, T>(
+        &'a self,
+        call: &'a Call,
+        attempt: impl Fn(&'a Server) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, ApiError> {
         let (first, count) = (self.best.load(Ordering::Relaxed), self.servers.len());
         let mut tried = Vec::new();

@@ -1,14 +1,18 @@
 //! Whose cordon it is. A node that Rackhaven cordons says so itself, by annotations: they survive the controller's end
 //! and the node's own, and where they are missing somebody else has cordoned it, and is not meddled with.
 
+mod hand;
 mod rules;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
+pub use self::hand::{Done, cordon, uncordon, uncordon_ours};
 pub use self::rules::{Cordoning, Fleet, Todo, to_cordon, to_do};
+pub use self::settle::settle;
 
 /// The annotation with who cordoned it.
 const BY: &str = "rackhaven.io/cordoned-by";

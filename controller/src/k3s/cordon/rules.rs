@@ -49,9 +49,9 @@ pub fn to_cordon(node: &NodeFacts, by: &By, unix_ms: i64) -> Cordoning {
     let fresh = || Mark { by: by.clone(), boot_id: node.boot_id.clone(), unix_ms };
     match &node.mark {
         _ if node.schedulable => Cordoning::Patch(fresh()),
-        Some(mark) if mark.by == *by => Cordoning::Ours,
-        // One that has not been welcomed since the outage before is taken over: this one welcomes it.
+        // Also in the same outage: whoever is about to welcome it, because it turned back, shall find it changed.
         Some(mark) if matches!((&mark.by, by), (By::Power(_), By::Power(_))) => Cordoning::Patch(fresh()),
+        Some(mark) if mark.by == *by => Cordoning::Ours,
         _ => Cordoning::Others,
     }
 }
@@ -107,7 +107,7 @@ mod tests {
             (node(false, None), By::Power(3), Cordoning::Others),
             (node(false, None), user("ann"), Cordoning::Others),
             (node(false, None), upgrade(), Cordoning::Others),
-            (node(false, Some(By::Power(3))), By::Power(3), Cordoning::Ours),
+            (node(false, Some(By::Power(3))), By::Power(3), patch(By::Power(3))),
             (node(false, Some(By::Power(2))), By::Power(3), patch(By::Power(3))),
             (node(false, Some(By::Power(3))), user("ann"), Cordoning::Others),
             (node(false, Some(user("ann"))), By::Power(3), Cordoning::Others),

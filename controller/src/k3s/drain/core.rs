@@ -185,6 +185,17 @@ impl Drain {
         (self.gone, self.gone.saturating_add(left))
     }
 
+    /// What it waits for, in a few words; empty as long as all gets on.
+    pub fn held_up(&self) -> String {
+        let budgets = self.pods.values().filter(|pod| matches!(pod.trouble, Trouble::Budget(_))).count();
+        let refused = self.pods.values().find(|pod| matches!(pod.trouble, Trouble::Refused(_)));
+        match (budgets, refused) {
+            (0, None) => String::new(),
+            (0, Some(pod)) => format!("{} was refused", pod.facts.full_name()),
+            (count, _) => format!("{count} kept back by disruption budgets"),
+        }
+    }
+
     /// What is left now.
     pub fn left(&self) -> Vec<Left> {
         let left = |pod: &Tracked| Left { pod: pod.facts.full_name(), trouble: pod.trouble.clone() };

@@ -31,6 +31,11 @@ pub fn refused_in_words(refusals: &[Refusal]) -> String {
     joined(named.collect(), refusals.len())
 }
 
+/// What fits behind their number.
+pub(super) fn pods_are(count: usize) -> &'static str {
+    if count == 1 { "pod is" } else { "pods are" }
+}
+
 fn joined(named: Vec<String>, all: usize) -> String {
     let more = all.saturating_sub(named.len());
     let text = named.join(", ");

@@ -244,8 +244,7 @@ impl Core {
     /// Makes workloads welcome again on nodes that were drained for us and stay.
     pub(super) fn uncordon(&mut self, context: &Context<'_>) {
         let members = &context.roster.members;
-        let stays =
-            |node: &&NodeName| self.present.contains_key(*node) && !self.state.held.contains(*node) && self.stays(node);
+        let stays = |node: &&NodeName| self.may_welcome(node);
         let gone = self.state.cordoned.iter().filter(|node| !members.is_empty() && !members.contains_key(*node));
         let ready: Vec<NodeName> = self.state.cordoned.iter().filter(stays).chain(gone).cloned().collect();
         for node in ready {
@@ -255,6 +254,11 @@ impl Core {
                 self.actions.push(Action::Uncordon { node });
             }
         }
+    }
+
+    /// Whether pods may come to a node, as far as power goes: it is there to stay, and K3s is not held on it.
+    pub fn may_welcome(&self, node: &NodeName) -> bool {
+        self.present.contains_key(node) && !self.state.held.contains(node) && self.stays(node)
     }
 
     /// Whether a node is up and has nothing of its way down before it.
