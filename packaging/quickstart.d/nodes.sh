@@ -108,6 +108,8 @@ unmount_types = []
 stop_command = [$(toml "$dir/k3s"), "stop"]
 start_command = [$(toml "$dir/k3s"), "start"]
 systemd_dir = $(toml "$dir/$name")
+# K3s would be installed on this machine: there is no engine.
+engine = $(toml "$dir/no-k3s")
 
 [backup]
 engine = $(toml "$built/rackhaven-backup")

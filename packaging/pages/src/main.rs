@@ -39,6 +39,7 @@ fn write_all(folder: &Path) -> anyhow::Result<()> {
         (rackhaven_agent::cli::command(), "8"),
         (rackhaven_backup::cli::command(), "8"),
         (rackhaven_controller::cli::command(), "8"),
+        (rackhaven_k3s::cli::command(), "8"),
         (rackhaven_ctl::command(), "1"),
     ];
     for (command, section) in programs {

@@ -31,5 +31,5 @@ build_debs() {
   say "building the packages"
   "$root/packaging/build" --arch "$native" --out "$debs"
   "$root/packaging/build" --arch "$native" --version 99.0.0 --out "$debs"
-  if emulates_arm64; then "$root/packaging/build" --arch arm64 --out "$debs" rackhaven-agent rackhaven-backup; fi
+  if emulates_arm64; then "$root/packaging/build" --arch arm64 --out "$debs" rackhaven-agent rackhaven-backup rackhaven-k3s; fi
 }
