@@ -29,7 +29,7 @@ impl Sequence {
         let is_last = record.members.len() == 1;
         if !is_last && member.joined {
             if !request.forget && request.drain_seconds > 0 {
-                self.drain(node, request.drain_seconds).await?;
+                self.drain(node, "leave", request.drain_seconds).await?;
             }
             // etcd counts a server until its node is deleted: one that has stopped before could take the majority with it.
             if is_server && record.embedded_etcd {
@@ -69,16 +69,15 @@ impl Sequence {
 
 /// Whether the cluster goes on without it.
 fn may_leave(record: &Record, node: &NodeName) -> Result<(), String> {
-    let Some(member) = record.members.get(node).filter(|member| member.is_server() && member.joined) else {
+    if !record.members.get(node).is_some_and(|member| member.is_server() && member.joined) {
         return Ok(());
-    };
+    }
     let others = record.members.iter().filter(|(name, _)| *name != node);
     let (servers, agents): (Vec<_>, Vec<_>) = others.partition(|(_, other)| other.is_server());
     if servers.iter().any(|(_, other)| other.joined) || (servers.is_empty() && agents.is_empty()) {
         return Ok(());
     }
     let names: Vec<_> = servers.iter().chain(&agents).map(|(name, _)| name.as_str()).collect();
-    let _ = member;
     Err(format!("it is the cluster's last server: let {} leave first", names.join(", ")))
 }
 

@@ -3,7 +3,6 @@ use rackhaven_proto::model::NodeName;
 use rackhaven_proto::model::k3s::K3sVersion;
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_order::Task;
-use rackhaven_proto::v1::k3s_step::State;
 
 use super::Sequence;
 use super::record::{Record, Secret};
@@ -11,6 +10,8 @@ use super::sequence::{Outcome, ended, skipped};
 
 /// So many minor versions may be passed over at a time: none (Kubernetes's version skew policy).
 const MOST_MINORS: u32 = 1;
+/// What a node is cordoned for.
+const UPGRADE: &str = "upgrade";
 
 impl Sequence {
     /// Saves the cluster's state on a server.
@@ -74,16 +75,23 @@ impl Sequence {
         let mut record = self.record()?;
         let member = record.members.get_mut(node).ok_or("it has left the cluster meanwhile")?;
         let is_done = member.version == version.as_str() && member.joined;
-        if is_done && self.until_ready(node, version).await.is_ok() {
+        if is_done && self.hindrance(node, version).await.is_none() {
+            self.uncordon(node, UPGRADE).await?;
             return Ok((false, version.to_string()));
         }
         member.version = version.to_string();
-        let drained = if drain_seconds > 0 { self.drain(node, drain_seconds).await? } else { false };
-        let outcome = self.install(record, node, version, false).await;
-        if drained && outcome.is_ok() {
-            self.uncordon(node).await?;
+        if drain_seconds > 0
+            && let Err(why) = self.drain(node, UPGRADE, drain_seconds).await
+        {
+            // Nothing was changed on it: it goes on as before.
+            return Err(match self.uncordon(node, UPGRADE).await {
+                Ok(()) => why,
+                Err(more) => format!("{why}; it stays cordoned: {more}"),
+            });
         }
-        outcome
+        let outcome = self.install(record, node, version, false).await?;
+        self.uncordon(node, UPGRADE).await?;
+        Ok(outcome)
     }
 
     /// Gives the cluster new tokens: first the servers one after another, then those who join with them.
@@ -121,10 +129,6 @@ impl Sequence {
         let member = record.members.get(node).ok_or("it has left the cluster meanwhile")?;
         let version: K3sVersion = member.version.parse().map_err(|invalid: Invalid| invalid.to_string())?;
         self.install(record, node, &version, false).await
-    }
-
-    pub(super) fn waiting(&self, node: &NodeName, step: &str, text: &str) {
-        self.teller.step(node, step, State::Running, text);
     }
 }
 

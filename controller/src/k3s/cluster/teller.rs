@@ -28,6 +28,11 @@ impl Teller {
         (Self(sender), receiver)
     }
 
+    /// For who tells by himself.
+    pub(super) fn sender(&self) -> &mpsc::Sender<Progress> {
+        &self.0
+    }
+
     /// A node's step.
     pub fn step(&self, node: &NodeName, name: &str, state: State, text: impl Into<String>) {
         let step = v1::K3sStep { name: name.to_owned(), state: state.into(), text: text.into(), ..Default::default() };
