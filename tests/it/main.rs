@@ -27,6 +27,8 @@ mod full_disk;
 mod fuzz_replay;
 mod history;
 mod impostors;
+mod k3s_api;
+mod k3s_api_rules;
 mod k3s_artifacts;
 mod k3s_orders;
 mod metrics;

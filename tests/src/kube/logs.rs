@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::object::{list, name, text};
+use super::object::{condition, list, name, text};
 use super::request::{Request, Target};
 use super::status::Refusal;
 use super::world::{Answer, World};
@@ -63,6 +63,15 @@ impl World {
             let why =
                 format!("container {container:?} in pod {:?} is waiting to start: ContainerCreating", target.name);
             return Err(Refusal::bad(why));
+        }
+        let node = text(&pod, "/spec/nodeName");
+        let reached = self.store.all("nodes").any(|it| name(it) == node && condition(it, "Ready") == "True");
+        if !reached {
+            let message = format!(
+                "Get \"https://{node}:10250/containerLogs/{}/{}/{container}\": dial tcp: connect: no route to host",
+                target.namespace, target.name
+            );
+            return Err(Refusal::new(500, "InternalError", message));
         }
         let previous = request.says("previous");
         let place = (target.namespace.to_owned(), target.name.to_owned(), container.to_owned(), previous);

@@ -81,9 +81,10 @@ impl Call {
         self
     }
 
-    /// A body that the server is to understand wholly.
+    /// A body that the server is to understand wholly. (Of how something is deleted it does so anyway.)
     pub fn body(self, content_type: &'static str, body: &Value) -> Self {
-        let mut call = self.with("fieldValidation", "Strict");
+        let is_deletion = self.method == Method::DELETE;
+        let mut call = if is_deletion { self } else { self.with("fieldValidation", "Strict") };
         call.content_type = content_type;
         call.body = body.to_string().into_bytes();
         call

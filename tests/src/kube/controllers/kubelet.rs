@@ -18,15 +18,21 @@ pub const READINESS: &str = "double/ready";
 impl World {
     pub(super) fn run_pods(&mut self) {
         let Some(kind) = by_plural("pods") else { return };
-        let is_ready = |node: &&Value| condition(node, "Ready") == "True";
-        let ready: Vec<String> = self.store.all("nodes").filter(is_ready).map(|node| name(node).to_owned()).collect();
+        let nodes = |status: &[&str]| -> Vec<String> {
+            let such = self.store.all("nodes").filter(|node| status.contains(&condition(node, "Ready")));
+            such.map(|node| name(node).to_owned()).collect()
+        };
+        let (ready, lost) = (nodes(&["True"]), nodes(&["False", "Unknown"]));
         for mut pod in self.store.copies("pods") {
             let node = text(&pod, "/spec/nodeName");
             if node.is_empty() {
                 continue;
             }
             if !ready.iter().any(|known| known == node) {
-                self.lose_sight(pod);
+                // Of a node that has never said anything, nothing is known either.
+                if lost.iter().any(|known| known == node) {
+                    self.lose_sight(pod);
+                }
                 continue;
             }
             if is_leaving(&pod) {
