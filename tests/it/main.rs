@@ -30,6 +30,7 @@ mod impostors;
 mod k3s_api;
 mod k3s_api_rules;
 mod k3s_artifacts;
+mod k3s_drain;
 mod k3s_orders;
 mod metrics;
 mod metrics_door;

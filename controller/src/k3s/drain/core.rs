@@ -2,119 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::budgets::Budgets;
 use super::pod::{Fate, PodFacts};
+use super::{Action, Answer, Ended, Event, Left, Refusal, Rules, Trouble};
 
 /// Evictions that are asked for at the same time.
 pub(super) const AT_ONCE: usize = 16;
 /// Before a refused eviction is asked for again: the first time, and the longest, milliseconds.
 const BACK_OFF_MS: (u64, u64) = (250, 3000);
+
+/// How long to wait after so many refusals, milliseconds.
+pub(super) fn back_off_ms(tries: u32) -> u64 {
+    BACK_OFF_MS.0.saturating_mul(1 << tries.min(16)).min(BACK_OFF_MS.1)
+}
+
 /// The system's pods go after the others, but not later than with this share of the time left.
 const SYSTEM_SHARE: u64 = 4;
 /// Kept free between a pod's end and the deadline, seconds.
 const GRACE_RESERVE_S: u64 = 1;
-
-/// What is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// It is over then at the latest, milliseconds of the same clock as all others here.
-    pub deadline_ms: u64,
-    /// It is over, too, when the API has said nothing for so long, milliseconds.
-    pub silence_ms: u64,
-    /// Pods go that nothing would start again.
-    pub bare: bool,
-    /// Pods go that lose data.
-    pub emptydir: bool,
-    /// What pods are given to end, seconds; none for their own time. Never more than is left.
-    pub grace_s: Option<u32>,
-}
-
-/// What the API has said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// All pods of the node.
-    Listed(Vec<PodFacts>),
-    /// It could not be asked for them.
-    Unlisted(String),
-    /// To the eviction of the pod with this uid.
-    Answered(String, Answer),
-    /// Nothing; time has passed.
-    Tick,
-}
-
-/// What became of an eviction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The pod ends.
-    Taken,
-    /// There is no such pod any more.
-    Gone,
-    /// A disruption budget forbids it now: which, as the API says it.
-    Budget(String),
-    /// Something else, as the API says it.
-    Refused(String),
-    /// The API did not answer.
-    Silent(String),
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Ask for an eviction. There is no other way for a pod to go: a budget cannot be passed by.
-    Evict {
-        /// Where the pod is.
-        namespace: String,
-        /// What it is called there.
-        name: String,
-        /// This one, not another of the same name.
-        uid: String,
-        /// What it is given to end, seconds; none for its own time.
-        grace_s: Option<u32>,
-    },
-}
-
-/// Why a pod is still there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// It was not asked for yet, or the answer has not come.
-    Untried,
-    /// A budget forbids it.
-    Budget(String),
-    /// It was refused.
-    Refused(String),
-    /// It was taken, and the pod has not ended since then, milliseconds.
-    Ends(u64),
-}
-
-/// One pod that is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// Its name for people.
-    pub pod: String,
-    /// Why.
-    pub trouble: Trouble,
-}
-
-/// A pod for which nothing is begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its name for people.
-    pub pod: String,
-    /// [`Fate::WantsForce`] or [`Fate::WantsData`].
-    pub fate: Fate,
-}
-
-/// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// All have gone, so many.
-    Drained(u32),
-    /// The time was over; these are left.
-    Late(Vec<Left>),
-    /// The rules keep these, and so all stay.
-    Kept(Vec<Refusal>),
-    /// The API fell silent, or never spoke: why, and what was left then.
-    Silent(String, Vec<Left>),
-}
 
 /// The drain of one node.
 #[derive(Debug, Clone)]
@@ -127,6 +32,7 @@ pub struct Drain {
     pods: BTreeMap<String, Tracked>,
     /// Evictions without an answer yet, of pods that may have gone meanwhile.
     asked: BTreeSet<String>,
+    budgets: Budgets,
     gone: u32,
     ended: Option<Ended>,
 }
@@ -134,6 +40,8 @@ pub struct Drain {
 #[derive(Debug, Clone)]
 struct Tracked {
     facts: PodFacts,
+    /// The budget that it is under, if one was heard of.
+    budget: Option<String>,
     state: State,
     tries: u32,
     trouble: Trouble,
@@ -157,6 +65,7 @@ impl Drain {
             listed: false,
             pods: BTreeMap::new(),
             asked: BTreeSet::new(),
+            budgets: Budgets::default(),
             gone: 0,
             ended: None,
         }
@@ -206,10 +115,10 @@ impl Drain {
 
     /// When it wants to be told that time has passed. Who is due already waits for an answer to another.
     pub fn wakes_ms(&self, now_ms: u64) -> u64 {
-        let waiting = self.pods.values().filter_map(|pod| match pod.state {
-            State::Waits { until_ms } if pod.facts.critical => Some(until_ms.max(self.system_from_ms())),
-            State::Waits { until_ms } => Some(until_ms),
-            State::Asked | State::Ends => None,
+        let waiting = self.pods.values().filter_map(|pod| {
+            let State::Waits { until_ms } = pod.state else { return None };
+            let until_ms = pod.budget.as_ref().map_or(until_ms, |budget| self.budgets.until_ms(budget).max(until_ms));
+            Some(if pod.facts.critical { until_ms.max(self.system_from_ms()) } else { until_ms })
         });
         let over_ms = self.rules.deadline_ms.min(self.heard_ms.saturating_add(self.rules.silence_ms));
         waiting.filter(|until_ms| *until_ms > now_ms).min().unwrap_or(over_ms).min(over_ms)
@@ -245,10 +154,16 @@ impl Drain {
             self.heard_ms = now_ms;
         }
         let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.state == State::Asked) else { return };
-        pod.trouble = match answer {
+        if let Some(budget) = &pod.budget {
+            self.budgets.answered(budget);
+        }
+        let wait_ms = match answer {
             Answer::Taken => {
                 pod.state = State::Ends;
                 pod.trouble = Trouble::Ends(now_ms);
+                if let Some(budget) = &pod.budget {
+                    self.budgets.allows(budget, now_ms);
+                }
                 return;
             }
             Answer::Gone => {
@@ -256,10 +171,18 @@ impl Drain {
                 self.gone = self.gone.saturating_add(1);
                 return;
             }
-            Answer::Budget(which) => Trouble::Budget(which),
-            Answer::Refused(why) | Answer::Silent(why) => Trouble::Refused(why),
+            Answer::Budget(which) => {
+                let budget = Budgets::name(&pod.facts.namespace, &which);
+                self.budgets.refuses(&budget, now_ms);
+                pod.budget = Some(budget);
+                pod.trouble = Trouble::Budget(which);
+                0
+            }
+            Answer::Refused(why) | Answer::Silent(why) => {
+                pod.trouble = Trouble::Refused(why);
+                back_off_ms(pod.tries)
+            }
         };
-        let wait_ms = BACK_OFF_MS.0.saturating_mul(1 << pod.tries.min(16)).min(BACK_OFF_MS.1);
         pod.tries = pod.tries.saturating_add(1);
         pod.state = State::Waits { until_ms: now_ms.saturating_add(wait_ms) };
     }
@@ -300,14 +223,15 @@ impl Drain {
         let mut due: Vec<&mut Tracked> = self.pods.values_mut().filter(due).collect();
         // Whoever was refused lets the others pass.
         due.sort_by_key(|pod| (pod.facts.critical, pod.tries));
-        let chosen = due.into_iter().take(room);
-        let asked = &mut self.asked;
-        chosen
-            .map(|pod| {
-                asked.insert(pod.facts.uid.clone());
-                pod.ask(&rules, left_s)
-            })
-            .collect()
+        let mut actions = Vec::new();
+        for pod in due {
+            let may = actions.len() < room && pod.budget.as_ref().is_none_or(|budget| self.budgets.ask(budget, now_ms));
+            if may {
+                self.asked.insert(pod.facts.uid.clone());
+                actions.push(pod.ask(&rules, left_s));
+            }
+        }
+        actions
     }
 }
 
@@ -318,7 +242,7 @@ impl Tracked {
         let fresh = State::Waits { until_ms: now_ms };
         let mut pod = match before {
             Some(before) => Self { facts, ..before },
-            None => Self { facts, state: fresh, tries: 0, trouble: Trouble::Untried },
+            None => Self { facts, budget: None, state: fresh, tries: 0, trouble: Trouble::Untried },
         };
         if ends && pod.state != State::Ends {
             pod.state = State::Ends;

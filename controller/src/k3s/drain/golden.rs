@@ -213,3 +213,30 @@ fn many_are_told_briefly() {
     let told = left_in_words(&drain.left(), 0);
     assert!(told.starts_with("default/p0 (not asked to go yet), ") && told.ends_with(" and 3 more"), "{told}");
 }
+
+#[test]
+fn a_budget_that_refuses_is_asked_by_one_and_then_by_more() {
+    let pods: Vec<PodFacts> = (0..6).map(|number| pod(&format!("w{number}"))).collect();
+    let (mut drain, asked) = begun(RULES, &pods);
+    assert_eq!(asked.len(), 6);
+    let refused = || Answer::Budget(format!("The disruption budget web needs 5 healthy pods and has {} currently", 5));
+    drain.step(answer("w0", Answer::Taken), 10);
+    for name in ["w1", "w2", "w3", "w4", "w5"] {
+        assert!(drain.step(answer(name, refused()), 20).is_empty());
+    }
+    assert_eq!(drain.wakes_ms(20), 270);
+    assert_eq!(said(drain.step(Event::Tick, 270)), ["w1"]);
+    // It is refused: the next one asks, later.
+    assert!(drain.step(answer("w1", refused()), 280).is_empty());
+    assert_eq!(drain.wakes_ms(280), 780);
+    assert_eq!(said(drain.step(Event::Tick, 780)), ["w2"]);
+    // It is allowed: two ask, then four.
+    assert_eq!(said(drain.step(answer("w2", Answer::Taken), 790)), ["w3", "w4"]);
+    assert_eq!(said(drain.step(answer("w3", Answer::Taken), 800)), ["w5", "w1"]);
+    // Refused, and those that were asked before that say nothing new.
+    assert!(drain.step(answer("w4", refused()), 900).is_empty());
+    drain.step(answer("w5", refused()), 910);
+    drain.step(answer("w1", refused()), 920);
+    assert_eq!(drain.wakes_ms(920), 1150);
+    assert_eq!(said(drain.step(Event::Tick, 1150)).len(), 1);
+}

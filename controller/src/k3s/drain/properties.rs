@@ -94,7 +94,7 @@ fn run(pods: Vec<Pod>, rules: Rules, dies_at_ms: u64) -> Run {
                     Answer::Refused("500".to_owned())
                 }
                 Some(pod) if pod.budget_until_ms.is_none_or(|until_ms| now_ms < until_ms) => {
-                    Answer::Budget("budget".to_owned())
+                    Answer::Budget(format!("{:?} needs all", pod.budget_until_ms))
                 }
                 Some(pod) => {
                     let grace_ms = u64::from(grace_s.unwrap_or(pod.facts.grace_s)) * 1000;
