@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod hand;
 pub mod hook;
 pub mod impostor;
+pub mod k3s;
 pub mod kube;
 pub mod mail_server;
 pub mod notify;

@@ -18,6 +18,8 @@ pub enum Program {
     Ctl,
     /// `rackhaven-backup`.
     Backup,
+    /// `rackhaven-k3s`.
+    K3s,
 }
 
 impl Program {
@@ -28,6 +30,7 @@ impl Program {
             Self::Controller => "rackhaven-controller",
             Self::Ctl => "ctl",
             Self::Backup => "rackhaven-backup",
+            Self::K3s => "rackhaven-k3s",
         }
     }
 

@@ -50,12 +50,27 @@ const PACE: Duration = Duration::from_millis(20);
 /// So many requests are remembered.
 const MOST_REQUESTS: usize = 50_000;
 
+/// What a server answers on paths of its own (`/ping`, `/cacerts`, `/v1-k3s/…`): by method, path, headers and body, with
+/// a status and a text.
+pub struct Aside(pub Box<AsideAnswer>);
+
+/// See [`Aside`].
+pub type AsideAnswer = dyn Fn(&mut World, &hyper::http::request::Parts, &[u8]) -> (u16, String) + Send + Sync;
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aside")
+    }
+}
+
 /// What a cluster's doors share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     world: Mutex<World>,
     faults: Mutex<Vec<FaultRule>>,
     requests: Mutex<Vec<Request>>,
+    /// What is answered beside the API.
+    aside: Option<Aside>,
     /// How far the cluster's clock is ahead of this machine's, milliseconds; none while it stands still.
     ahead_ms: Mutex<Option<i64>>,
 }
@@ -124,8 +139,33 @@ impl Kube {
     /// When it cannot listen there.
     pub async fn start_at(addresses: &[SocketAddr]) -> anyhow::Result<Self> {
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+        Self::start_of(addresses, World::new(wall_ms()), Identity::new(&ips)?, None).await
+    }
+
+    /// A cluster with what was kept of it, whose authority is kept in `folder`, and which has other paths, too.
+    ///
+    /// # Errors
+    /// When it cannot listen there, or what was kept cannot be read.
+    pub async fn start_kept(
+        address: SocketAddr,
+        names: &[std::net::IpAddr],
+        folder: &std::path::Path,
+        saved: Option<&serde_json::Value>,
+        aside: Aside,
+    ) -> anyhow::Result<Self> {
+        let world = saved.map_or_else(|| World::new(wall_ms()), |saved| World::restored(saved, wall_ms()));
+        Self::start_of(&[address], world, Identity::kept(folder, names)?, Some(aside)).await
+    }
+
+    async fn start_of(
+        addresses: &[SocketAddr],
+        world: World,
+        identity: Identity,
+        aside: Option<Aside>,
+    ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(wall_ms())),
+            world: Mutex::new(world),
+            aside,
             faults: Mutex::default(),
             requests: Mutex::default(),
             ahead_ms: Mutex::new(Some(0)),
@@ -140,7 +180,7 @@ impl Kube {
             }
         });
         let doors = addresses.iter().map(|address| Door { address: *address, task: None }).collect();
-        let mut kube = Self { shared, identity: Identity::new(&ips)?, doors, ticking };
+        let mut kube = Self { shared, identity, doors, ticking };
         for number in 0..addresses.len() {
             kube.open(number).await?;
         }
@@ -263,6 +303,21 @@ impl Drop for Kube {
 /// # Errors
 /// When they cannot be read.
 pub fn access_manifest() -> anyhow::Result<Vec<serde_json::Value>> {
-    let text = include_str!("../../../k3s/src/access.yaml");
-    serde_saphyr::from_multiple(text).context("reading k3s/src/access.yaml")
+    access_objects(include_str!("../../../k3s/src/access.yaml")).context("reading k3s/src/access.yaml")
+}
+
+/// The objects of a manifest.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn access_objects(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    serde_saphyr::from_multiple(text).context("reading a manifest")
+}
+
+/// What a server shows by the authority in a folder (see [`Kube::start_kept`]), for these addresses.
+///
+/// # Errors
+/// When the authority cannot be read.
+pub fn server_tls(folder: &std::path::Path, names: &[std::net::IpAddr]) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+    Ok(Identity::kept(folder, names)?.server)
 }

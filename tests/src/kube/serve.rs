@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Response, header};
 use hyper_util::rt::TokioIo;
@@ -53,8 +54,7 @@ async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn read(incoming: hyper::Request<Incoming>) -> Result<Request, Dropped> {
-    let (parts, body) = incoming.into_parts();
+async fn read(parts: Parts, body: Incoming) -> Result<Request, Dropped> {
     let header = |name: header::HeaderName| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
@@ -72,7 +72,15 @@ async fn read(incoming: hyper::Request<Incoming>) -> Result<Request, Dropped> {
 }
 
 async fn respond(incoming: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Dropped> {
-    let request = read(incoming).await?;
+    let (parts, body) = incoming.into_parts();
+    if let Some(aside) = &shared.aside
+        && ["/ping", "/cacerts", "/v1-k3s/"].iter().any(|start| parts.uri.path().starts_with(start))
+    {
+        let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+        let (code, text) = shared.with(|world| (aside.0)(world, &parts, &body));
+        return Ok(whole(code, "text/plain", text));
+    }
+    let request = read(parts, body).await?;
     let fault = shared.note(&request);
     match fault {
         Some(Fault::Slow(wait)) => tokio::time::sleep(wait).await,

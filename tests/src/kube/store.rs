@@ -57,6 +57,30 @@ impl Store {
         self.made
     }
 
+    /// Everything as it can be taken in again.
+    pub(super) fn saved(&self) -> Value {
+        let objects: Vec<&Value> = self.objects.values().collect();
+        json!({ "revision": self.revision, "made": self.made, "objects": objects })
+    }
+
+    /// Takes in everything again, as it was; nothing of what happened before is known any more.
+    pub(super) fn restore(&mut self, saved: &Value) {
+        let number = |field: &str| saved[field].as_u64().unwrap_or_default();
+        *self = Self {
+            revision: number("revision"),
+            forgotten: number("revision"),
+            made: number("made"),
+            ..Self::default()
+        };
+        for object in saved["objects"].as_array().into_iter().flatten() {
+            let kind = super::kinds::KINDS.iter().find(|kind| object["kind"] == kind.name);
+            if let Some(kind) = kind {
+                let place = (kind.plural, namespace(object).to_owned(), name(object).to_owned());
+                self.objects.insert(place, object.clone());
+            }
+        }
+    }
+
     pub(super) fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Value> {
         self.objects.get(&(kind.plural, namespace.to_owned(), name.to_owned()))
     }

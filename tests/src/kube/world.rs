@@ -54,6 +54,18 @@ impl World {
         world
     }
 
+    /// Everything that is in it, to be kept.
+    pub fn saved(&self) -> Value {
+        self.store.saved()
+    }
+
+    /// One with what was kept.
+    pub fn restored(saved: &Value, now_ms: i64) -> Self {
+        let mut world = Self::new(now_ms);
+        world.store.restore(saved);
+        world
+    }
+
     /// The time in the cluster, milliseconds since 1970-01-01 UTC.
     pub fn now_ms(&self) -> i64 {
         self.now_ms
