@@ -150,6 +150,16 @@ pub fn remove_if_there(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Removes a file that [`replace`] or [`copy`] makes, and what one that was killed has left beside it; whether the file
+/// was there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_made(path: &Path) -> io::Result<bool> {
+    remove_if_there(&new_beside(path))?;
+    remove_if_there(path)
+}
+
 /// Removes a folder if it is there and empty; whether it did.
 pub fn remove_if_empty(path: &Path) -> bool {
     fs::remove_dir(path).is_ok()

@@ -66,7 +66,7 @@ impl Record {
 /// # Errors
 /// When it cannot be removed.
 pub fn forget(root: &Root) -> io::Result<()> {
-    files::remove_if_there(&root.at(RECORD))?;
+    files::remove_made(&root.at(RECORD))?;
     files::remove_if_empty(&root.at(STATE));
     Ok(())
 }

@@ -32,6 +32,8 @@ mod k3s_api_rules;
 mod k3s_artifacts;
 mod k3s_drain;
 mod k3s_engine;
+mod k3s_engine_kills;
+mod k3s_engine_refusals;
 mod k3s_orders;
 mod metrics;
 mod metrics_door;

@@ -38,6 +38,8 @@ pub fn remove(work: &mut Work) -> anyhow::Result<()> {
                  removes it, or k3s-agent-uninstall.sh on an agent"
             );
         }
+        // An installation that was killed when it was about to begin.
+        record::forget(work.root)?;
         Ok(Done::Unchanged("there is nothing of Rackhaven's here".to_owned()))
     })?;
     let Some(record) = record else { return Ok(()) };
@@ -84,7 +86,7 @@ pub fn files(work: &mut Work, record: &Record) -> anyhow::Result<Done> {
         // That of an installation that was undone before it was started, too.
         let link = format!("{UNITS}/multi-user.target.wants/{}", role.unit());
         for path in [link, unit_path(role), environment_path(role)] {
-            if files::remove_if_there(&work.root.at(&path))? {
+            if files::remove_made(&work.root.at(&path))? {
                 removed.push(path);
             }
         }
@@ -100,7 +102,7 @@ pub fn files(work: &mut Work, record: &Record) -> anyhow::Result<Done> {
         }
     }
     for path in [CONFIG, TOKEN, AGENT_TOKEN, KUBECONFIG, ACCOUNT, MODULES_LOAD, SYSCTL, PROGRAM] {
-        if files::remove_if_there(&work.root.at(path))? {
+        if files::remove_made(&work.root.at(path))? {
             removed.push(path.to_owned());
         }
     }

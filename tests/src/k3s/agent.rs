@@ -165,7 +165,9 @@ pub(super) fn hold_a_pod() -> anyhow::Result<()> {
     if shim.exists() {
         return Ok(());
     }
-    std::fs::hard_link(std::fs::read_link("/proc/self/exe")?, &shim)?;
+    if std::fs::hard_link(std::fs::read_link("/proc/self/exe")?, &shim).is_err() {
+        std::fs::copy("/proc/self/exe", &shim)?;
+    }
     #[expect(clippy::disallowed_methods, reason = "the double holds a pod")]
     let mut command = Command::new(&shim);
     let held = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
