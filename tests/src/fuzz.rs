@@ -19,10 +19,14 @@ use rackhaven_controller::history::{MinuteSum, point};
 use rackhaven_controller::nut::{Answer, MAX_LINE_BYTES, Request, UpsReading};
 use rackhaven_controller::power::core::state::State;
 use rackhaven_controller::store::{TokenPurpose, TokenRow};
+use rackhaven_k3s::remove::mounts::of_k3s;
+use rackhaven_k3s::remove::rules::without_k3s;
+use rackhaven_k3s::units::UnitState;
 use rackhaven_pki::{
     Authority, CertificateInfo, Credentials, Identity, PrivateKey, SecretHash, Token, TokenId, durable, sha256,
 };
 use rackhaven_proto::daemon::parse_toml;
+use rackhaven_proto::model::k3s::K3sOrder;
 use rackhaven_proto::model::{
     ClusterId, Command, CommandId, CommandOutcome, Endpoint, Event, EventId, Hello, LabelKey, LabelValue, Labels,
     LogOrder, LogQuery, NodeName, NodeState, Operation, OrderId, PowerNotice, Role, Sample, Severity, ShutdownOrder,
@@ -150,11 +154,13 @@ pub fn controller_message(data: &[u8]) {
         }
         Some(FromController::GivenBackupJobs(wire)) => backups::given(&wire),
         Some(FromController::BackupOrder(wire)) => backups::order(wire),
+        Some(FromController::K3s(wire)) => {
+            if let Ok(order) = K3sOrder::try_from(wire) {
+                assert_eq!(v1::K3sOrder::from(order.clone()).try_into(), Ok(order));
+            }
+        }
         Some(
-            FromController::StopReportStored(_)
-            | FromController::BackupStop(_)
-            | FromController::BackupReportStored(_)
-            | FromController::K3s(_),
+            FromController::StopReportStored(_) | FromController::BackupStop(_) | FromController::BackupReportStored(_),
         ) => {}
         None => {}
     }
@@ -334,6 +340,12 @@ pub fn power_state(data: &[u8]) {
 /// What the kernel prints.
 pub fn kernel_file(data: &[u8]) {
     rackhaven_agent::host::linux::parse::every_format(data);
+    let text = String::from_utf8_lossy(data);
+    let _ = UnitState::parse(&text);
+    assert!(of_k3s(&text).iter().all(|path| path.starts_with('/')));
+    if let Some(kept) = without_k3s(&text) {
+        assert_eq!(without_k3s(&kept), None, "something of K3s's stays");
+    }
 }
 
 /// What a NUT server says, line by line, and the reading that comes of it.
