@@ -35,6 +35,7 @@ mod k3s_engine;
 mod k3s_engine_kills;
 mod k3s_engine_refusals;
 mod k3s_orders;
+mod k3s_power;
 mod metrics;
 mod metrics_door;
 mod node_logs;

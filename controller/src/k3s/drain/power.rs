@@ -24,7 +24,7 @@ use crate::k3s::nodes::cluster_name;
 /// For so long an API is waited for that says nothing, milliseconds; and if it has said nothing for a while already.
 const SILENCE_MS: (u64, u64) = (5000, 1500);
 /// From then on an API that is silent is not hoped for any more, milliseconds.
-const LOST_MS: u64 = 10_000;
+const LOST_MS: u64 = 4000;
 /// What is kept of a step's time for its end to reach the node: a tenth, and no more than this, milliseconds.
 const RESERVE_MS: u64 = 1000;
 /// The longest failure that a node is told, characters.
@@ -135,11 +135,16 @@ impl PowerDrains {
         self.orders.lock().insert(key.clone(), order);
         let (core, orders, of_task) = (Arc::clone(&self.core), Arc::clone(&self.orders), key.clone());
         let task = tokio::spawn(async move {
-            let patience = Duration::from_millis(silence_ms(&core));
+            let (patience, begun_ms) = (Duration::from_millis(silence_ms(&core)), core.clock.monotonic_ms());
             let cordoned = tokio::time::timeout(patience, keep_away(&core, &of_task.0, outage)).await;
             let failure = match cordoned {
                 Ok(done) => done.err().unwrap_or_default(),
-                Err(_) => format!("K3s's API did not answer within {:.1} s", patience.as_secs_f64()),
+                Err(_) => {
+                    let why = format!("K3s's API did not answer within {:.1} s", patience.as_secs_f64());
+                    // The stages behind this one wait for it less.
+                    core.k3s_nodes.silent(why.clone(), begun_ms);
+                    why
+                }
             };
             if !failure.is_empty() {
                 tracing::warn!(node = %of_task.0, failure, "the node could not be cordoned");

@@ -65,10 +65,10 @@ impl Nodes {
         known.problem.clear();
     }
 
-    /// The API has not answered.
-    pub(super) fn silent(&self, why: String, now_ms: u64) {
+    /// The API has not answered since then.
+    pub fn silent(&self, why: String, since_ms: u64) {
         let mut known = self.lock();
-        known.silent_since_ms.get_or_insert(now_ms);
+        known.silent_since_ms.get_or_insert(since_ms);
         (known.configured, known.problem) = (true, why);
     }
 
