@@ -11,8 +11,9 @@ use prost::Message;
 use rackhaven_proto::model::k3s::K3sOrder;
 use rackhaven_proto::v1;
 
-use crate::cli::{Check, Cli, Command, Role, Run};
+use crate::cli::{Check, Cli, Command, Missing, Role, Run};
 use crate::files;
+use crate::install;
 use crate::news::News;
 use crate::order::{Work, carry_out};
 use crate::paths::LOCK;
@@ -27,6 +28,7 @@ const MAX_ORDER_BYTES: u64 = 256 * 1024;
 pub fn perform(cli: &Cli, stop: &Stop) -> u8 {
     let performed = match &cli.command {
         Command::Check(check) => perform_check(check, stop),
+        Command::Missing(missing) => perform_missing(missing, stop),
         Command::Run(run) => perform_run(run, stop),
     };
     match performed {
@@ -58,6 +60,25 @@ fn perform_check(check: &Check, stop: &Stop) -> anyhow::Result<bool> {
     }
     std::io::stdout().write_all(text.as_bytes()).context("printing")?;
     Ok(!findings.iter().any(|finding| finding.level == i32::from(v1::k3s_finding::Level::Problem)))
+}
+
+fn perform_missing(missing: &Missing, stop: &Stop) -> anyhow::Result<bool> {
+    let root = Root::new(&missing.root);
+    let order = read_order(&missing.order)?;
+    let mut work = Work {
+        root: &root,
+        stop,
+        news: News::new("", None),
+        report: v1::K3sReport::default(),
+        artifacts: Path::new("/"),
+        start_time: Duration::ZERO,
+    };
+    let mut text = String::new();
+    for artifact in install::missing(&mut work, &order)? {
+        text.push_str(&format!("{}\n", artifact.sha256));
+    }
+    std::io::stdout().write_all(text.as_bytes()).context("printing")?;
+    Ok(true)
 }
 
 fn perform_run(run: &Run, stop: &Stop) -> anyhow::Result<bool> {

@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Looks whether K3s can run here, and prints what it found
     Check(Check),
+    /// Prints which of an order's files are not in their places yet, by SHA-256
+    Missing(Missing),
     /// Carries out an order of the controller's, as the agent hands it over
     Run(Run),
 }
@@ -37,6 +39,17 @@ pub struct Check {
     /// Put right what can be
     #[arg(long)]
     pub fix: bool,
+    /// Where the node's files are
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
+
+/// A look at what an order needs.
+#[derive(Debug, Args)]
+pub struct Missing {
+    /// The order, as protobuf
+    #[arg(long, value_name = "FILE")]
+    pub order: PathBuf,
     /// Where the node's files are
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     pub root: PathBuf,

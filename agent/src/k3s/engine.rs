@@ -1,5 +1,5 @@
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::Message;
@@ -17,6 +17,8 @@ use crate::host::linux::child::{self, Job};
 const UNIT: &str = "rackhaven-k3s-order.service";
 /// How long systemd may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+/// How long it may take to read what is installed: a slow card needs a minute for it.
+const READ: Duration = Duration::from_secs(600);
 /// How long an order may take.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How often it is looked how far it is, and, if systemd runs it, whether it does still.
@@ -24,6 +26,32 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOKS_BEFORE_ASKING: u32 = 8;
 /// Longest file that the engine writes, bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// Which files of an order are not where they belong, by SHA-256.
+///
+/// # Errors
+/// When there is no engine, or it cannot tell.
+pub(super) async fn missing(paths: &Paths, order: &v1::K3sOrder) -> Result<Vec<String>, String> {
+    if !paths.program.exists() {
+        return Err(format!("there is no engine {}: install rackhaven-k3s on the node", paths.program.display()));
+    }
+    if order.artifacts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let input = write_down(paths, order)?;
+    let argv =
+        [paths.program.display().to_string(), "missing".to_owned(), "--order".to_owned(), input.display().to_string()];
+    let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
+    child::run(job, READ).await.map_err(|error| with_causes(&error))
+}
+
+/// The order, for the engine and for root alone: there are secrets in it.
+fn write_down(paths: &Paths, order: &v1::K3sOrder) -> Result<PathBuf, String> {
+    std::fs::create_dir_all(&paths.state).map_err(|error| format!("making {}: {error}", paths.state.display()))?;
+    let path = paths.state.join("order");
+    durable::replace(&path, &order.encode_to_vec(), 0o600).map_err(|error| error.to_string())?;
+    Ok(path)
+}
 
 /// Has the engine carry out an order whose files are here. What it tells, the report at the end, goes to `tell`.
 ///
@@ -38,9 +66,6 @@ pub(super) async fn run(
 ) -> Result<(), String> {
     let [input, result] = ["order", "result"].map(|name| paths.state.join(name));
     let status = paths.status.join("k3s.status");
-    if !paths.program.exists() {
-        return Err(format!("there is no engine {}: install rackhaven-k3s on the node", paths.program.display()));
-    }
     if place == Place::Unit {
         // One that an earlier run of the agent began.
         while unit_runs().await {
@@ -59,10 +84,8 @@ pub(super) async fn run(
     remove(&result)?;
     // It is in memory; what is left of another order has its id.
     let _ = std::fs::remove_file(&status);
-    for folder in [&paths.state, &paths.status] {
-        std::fs::create_dir_all(folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
-    }
-    durable::replace(&input, &order.encode_to_vec(), 0o600).map_err(|error| error.to_string())?;
+    std::fs::create_dir_all(&paths.status).map_err(|error| format!("making {}: {error}", paths.status.display()))?;
+    let input = write_down(paths, order)?;
     let mut argv = vec![paths.program.display().to_string(), "run".to_owned()];
     for (flag, path) in
         [("--order", &*input), ("--artifacts", files.folder()), ("--status", &status), ("--result", &result)]
@@ -84,6 +107,13 @@ pub(super) async fn run(
         }
         (None, Err(error)) => Err(format!("the engine: {error}")),
         (None, Ok(())) => Err("the engine ended without a report: it was killed, perhaps".to_owned()),
+    }
+}
+
+/// Removes an order that will not be carried out: there are secrets in it.
+pub(super) fn forget(paths: &Paths) {
+    if let Err(error) = durable::remove(&paths.state.join("order")) {
+        tracing::warn!(%error, "an order stays on the disk");
     }
 }
 

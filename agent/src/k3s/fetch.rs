@@ -25,11 +25,12 @@ pub(super) enum Trouble {
     Failed(String),
 }
 
-/// Sees to it that all files of an order are here. An order without any leaves what is here as it is.
+/// Sees to it that all files of an order are here of which one is `missing` where it belongs, by its SHA-256.
 pub(super) async fn all(
     channel: Channel,
     files: &Files,
     order: &v1::K3sOrder,
+    missing: &[String],
     telling: &watch::Sender<v1::K3sNews>,
 ) -> Result<(), Trouble> {
     if order.artifacts.is_empty() {
@@ -43,7 +44,8 @@ pub(super) async fn all(
         )));
     }
     let artifacts: Result<Vec<_>, _> = order.artifacts.iter().cloned().map(Artifact::try_from).collect();
-    let artifacts = artifacts.map_err(refuse)?;
+    let mut artifacts = artifacts.map_err(refuse)?;
+    artifacts.retain(|artifact| missing.contains(&artifact.sha256.to_string()));
     let (these, room) = (artifacts.clone(), files.clone());
     beside(move || room.make_room(&these)).await?;
     let mut client = K3sNodesClient::new(channel);

@@ -104,13 +104,18 @@ impl K3sOrders {
 
     async fn carry_out(&self, channel: Channel, order: v1::K3sOrder, telling: watch::Sender<v1::K3sNews>) {
         let files = Files::new(self.paths.state.join("files"));
-        match fetch::all(channel, &files, &order, &telling).await {
+        let fetched = match engine::missing(&self.paths, &order).await {
+            Ok(missing) => fetch::all(channel, &files, &order, &missing, &telling).await,
+            Err(why) => Err(fetch::Trouble::Failed(why)),
+        };
+        match fetched {
             Ok(()) => {}
             Err(fetch::Trouble::Lost(why)) => {
                 return tracing::warn!(why, "an order about K3s was cut short; it goes on when it comes again");
             }
             Err(fetch::Trouble::Failed(why)) => {
                 tracing::warn!(why, "an order about K3s was not carried out");
+                engine::forget(&self.paths);
                 return telling.send_modify(|news| news.report = failed(why).report);
             }
         }

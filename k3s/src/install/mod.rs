@@ -10,7 +10,7 @@ pub mod unit;
 use std::collections::BTreeMap;
 
 use anyhow::{anyhow, bail};
-use rackhaven_proto::model::k3s::{K3sOrder, K3sRole, K3sSettings};
+use rackhaven_proto::model::k3s::{Artifact, K3sOrder, K3sRole, K3sSettings, K3sTask};
 
 use crate::news::Done;
 use crate::order::Work;
@@ -49,6 +49,17 @@ pub fn install(work: &mut Work, order: &K3sOrder, settings: &K3sSettings, fix: b
         work.step("access", account::fetch)?;
     }
     Ok(())
+}
+
+/// The files of an order that are not in their places yet. Nothing is changed.
+///
+/// # Errors
+/// When it cannot be looked.
+pub fn missing(work: &mut Work, order: &K3sOrder) -> anyhow::Result<Vec<Artifact>> {
+    let K3sTask::Install { settings, .. } = &order.task else { return Ok(Vec::new()) };
+    let all = wanted(settings, &order.artifacts);
+    let seen = place::look(work, &all)?;
+    Ok(place::missing(&all, &seen).into_iter().cloned().collect())
 }
 
 /// Says that K3s is ours from now on, before the first file is placed.

@@ -41,11 +41,7 @@ pub(super) fn look(work: &mut Work, all: &[Wanted]) -> anyhow::Result<BTreeMap<S
 /// Looks whether the order's files are here, whole, and for this machine, as far as they are needed.
 pub(super) fn check_artifacts(work: &mut Work, all: &[Wanted], seen: &BTreeMap<String, Seen>) -> anyhow::Result<Done> {
     let mut checked = Vec::new();
-    for file in all {
-        let Source::Artifact(artifact) = &file.source else { continue };
-        if matches!(seen.get(&file.path), Some(Seen::File(_, sum)) if *sum == file.sum) {
-            continue;
-        }
+    for artifact in missing(all, seen) {
         let place = work.artifacts.join(artifact.sha256.to_string());
         check_artifact(work, artifact, &place).with_context(|| artifact.to_string())?;
         checked.push(artifact.to_string());
@@ -54,6 +50,16 @@ pub(super) fn check_artifacts(work: &mut Work, all: &[Wanted], seen: &BTreeMap<S
         [] => Done::Unchanged("the release's files are in their places".to_owned()),
         _ => Done::Changed(format!("checked {}", checked.join(", "))),
     })
+}
+
+/// The order's files that are not in their places.
+pub(super) fn missing<'a>(all: &'a [Wanted], seen: &BTreeMap<String, Seen>) -> Vec<&'a Artifact> {
+    let is_there = |file: &Wanted| matches!(seen.get(&file.path), Some(Seen::File(_, sum)) if *sum == file.sum);
+    let of = |file: &'a Wanted| match &file.source {
+        Source::Artifact(artifact) if !is_there(file) => Some(artifact),
+        _ => None,
+    };
+    all.iter().filter_map(of).collect()
 }
 
 fn check_artifact(work: &mut Work, artifact: &Artifact, place: &Path) -> anyhow::Result<()> {
