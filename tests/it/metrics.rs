@@ -13,7 +13,7 @@ use rackhaven_proto::v1::agent_message::Body;
 use rackhaven_tests::hand::{self, HandSession, heartbeat};
 use rackhaven_tests::process::{command, run_to_end};
 use rackhaven_tests::prometheus::{Scrape, promtool};
-use rackhaven_tests::{Fleet, Prometheus, Ups, address, sim, wait_for, wait_until, web};
+use rackhaven_tests::{Fleet, Kube, Prometheus, Ups, address, sim, wait_for, wait_until, web};
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
@@ -124,7 +124,11 @@ async fn a_full_node(fleet: &Fleet) -> HandSession {
 async fn every_metric_is_taken_by_others_and_named_in_the_documents() {
     let mut ups = Ups::start().await.unwrap();
     ups.set(&[("ups.status", "OB DISCHRG"), ("ups.temperature", "31.5")]).await.unwrap();
+    let (kube, kubeconfig) = (Kube::start().await.unwrap(), tempfile::NamedTempFile::new().unwrap());
+    kube.with(|world| world.add_node("pi-1", true));
+    fs::write(kubeconfig.path(), kube.controller_kubeconfig().unwrap()).unwrap();
     let (fleet, address) = fleet(&[
+        ("k3s.kubeconfig", &format!("'{}'", kubeconfig.path().display())),
         ("session.heartbeat_ms", "60000"),
         ("power.ups", &format!("[{{ name = \"{}\" }}]", ups.name())),
         ("power.witnesses", &format!("['{}']", ups.address())),

@@ -13,6 +13,7 @@ use super::rules::Rules;
 use crate::config::Config;
 use crate::core::Core;
 use crate::fleet::{NodeView, Reading};
+use crate::k3s::nodes;
 use crate::power::view;
 
 /// How often the controller's own disk is looked at, milliseconds.
@@ -64,6 +65,8 @@ impl Gatherer {
                 facts::forecast(rules, node, &seen.trends, &mut scan);
             }
         }
+        let seen = nodes::Seen::new(core.k3s_nodes.look(Clone::clone), &views);
+        facts::k3s(rules, &seen, &views, &mut scan);
         self.on_battery = false;
         if !config.power.upses.is_empty() {
             let power_ms = core.power.now_ms(core.clock.boot_ms());

@@ -172,6 +172,17 @@ families! {
     NODE_AGENT_CPU = Gauge "rackhaven_node_agent_cpu_usage_ratio" ["node"]
         "Share of one core that the agent took between the last two samples.";
 
+    K3S_API = Gauge "rackhaven_k3s_api_up" []
+        "1 if K3s's API answers; absent where the controller knows no K3s.";
+    K3S_NODE = Info "rackhaven_k3s_node" ["node", "name", "role", "version"]
+        "A node of K3s: the fleet's name for it, or the cluster's where it is none of the fleet; the cluster's; server or agent; its kubelet's version.";
+    K3S_READY = Gauge "rackhaven_k3s_node_ready" ["node"]
+        "1 if K3s's API has it as ready; absent, as all below, while the API does not answer.";
+    K3S_SCHEDULABLE = Gauge "rackhaven_k3s_node_schedulable" ["node"]
+        "1 if new pods may come to it, 0 if it is cordoned.";
+    K3S_PODS = Gauge "rackhaven_k3s_node_pods" ["node"]
+        "Pods on it that have not ended; counted each minute.";
+
     POWER_SUPPLY = Gauge "rackhaven_power_supply" ["supply"]
         "1 for what the rack runs on: mains, battery or unknown.";
     POWER_PHASE = Gauge "rackhaven_power_phase" ["phase"]

@@ -4,7 +4,7 @@ use rackhaven_proto::model::Severity;
 use super::catalogue::*;
 use super::page::{Form, Page, seconds};
 use super::snapshot::{ControllerFigures, Snapshot};
-use super::{of_backups, of_nodes, of_power};
+use super::{of_backups, of_k3s, of_nodes, of_power};
 use crate::alerts::rules::RULES;
 
 /// Writes all metrics; `room_bytes` as many as it may take. Pure.
@@ -14,6 +14,7 @@ pub fn expose(snapshot: &Snapshot, form: Form, room_bytes: usize) -> String {
     page.family(&CLUSTER).put(&[&snapshot.cluster, snapshot.cluster_id.as_str()], true);
     page.family(&VERDICT).put_one_of(&[], &["ok", "degraded", "critical"], snapshot.verdict.as_str());
     of_nodes::write(&mut page, snapshot);
+    of_k3s::write(&mut page, &snapshot.k3s);
     if let Some(power) = &snapshot.power {
         of_power::write(&mut page, power);
     }

@@ -7,6 +7,7 @@ use rackhaven_proto::v1;
 use super::process;
 use super::snapshot::{ControllerFigures, NodeFigures, Snapshot};
 use crate::core::Core;
+use crate::k3s::nodes::Seen;
 use crate::service;
 
 /// A sample that is older than so many were to come since is not so now.
@@ -23,6 +24,8 @@ pub(super) fn gather(core: &Core, outbox: Option<BTreeMap<String, u64>>, started
     });
     let mut nodes: Vec<_> = nodes.collect();
     nodes.sort_by(|a, b| a.view.name.cmp(&b.view.name));
+    let views: Vec<_> = nodes.iter().map(|node| node.view.clone()).collect();
+    let k3s = Seen::new(core.k3s_nodes.look(Clone::clone), &views);
     let mut alerts = BTreeMap::new();
     for alert in core.alerts.look().firing() {
         *alerts.entry((alert.key.rule, alert.severity)).or_default() += 1;
@@ -43,6 +46,7 @@ pub(super) fn gather(core: &Core, outbox: Option<BTreeMap<String, u64>>, started
             v1::Verdict::Critical | v1::Verdict::Unspecified => Verdict::Critical,
         },
         nodes,
+        k3s,
         power: whole.power,
         backups: core.backups.list(&[]),
         alerts,

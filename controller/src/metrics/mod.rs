@@ -13,6 +13,7 @@ mod health;
 mod listener;
 mod negotiate;
 mod of_backups;
+mod of_k3s;
 mod of_nodes;
 mod of_power;
 mod page;

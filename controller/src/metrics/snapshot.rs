@@ -7,6 +7,7 @@ use rackhaven_proto::v1;
 
 use crate::alerts::rules::Rule;
 use crate::fleet::NodeView;
+use crate::k3s::nodes::Seen;
 
 /// What is known now. Moments named `_unix_ms` are milliseconds since 1970-01-01 UTC.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub verdict: Verdict,
     /// The nodes, by name.
     pub nodes: Vec<NodeFigures>,
+    /// K3s, as its API tells of it.
+    pub k3s: Seen,
     /// The supply; none without a UPS and without an outage.
     pub power: Option<v1::PowerStatus>,
     /// The backup jobs, by node and name.

@@ -18,6 +18,8 @@ mod record;
 mod roster;
 mod saver;
 mod served;
+/// What K3s asks of the order of stages.
+pub mod servers;
 mod sources;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -11,10 +11,11 @@ use tonic::{Response, Status};
 
 use super::{Answers, store_failed};
 use crate::core::Core;
+use crate::fleet::NodeView;
 use crate::k3s::api::{ApiError, Cluster};
 use crate::k3s::cordon::{self, By};
 use crate::k3s::drain::{Asked, Wanted, drain_by_hand};
-use crate::k3s::nodes::{NodeFacts, find};
+use crate::k3s::nodes::{NodeFacts, Seen, find};
 use crate::net::CallContext;
 
 /// Most nodes of one call.
@@ -31,21 +32,13 @@ type Sender = mpsc::Sender<Result<v1::K3sProgress, Status>>;
 /// The nodes of K3s.
 pub(super) fn status(core: &Core) -> v1::K3sStatus {
     let views = core.registry.views(core.clock.monotonic_ms(), core.clock.wall_ms());
-    let known = core.k3s_nodes.look(Clone::clone);
-    let mut units = BTreeMap::new();
-    let mut named = BTreeMap::new();
-    for view in &views {
-        let hostname = view.facts.as_ref().map_or("", |facts| facts.hostname.as_str());
-        let unit = view.reading.as_deref().and_then(|reading| reading.sample()).and_then(|sample| sample.k3s);
-        let name = find(&known.nodes, view.name.as_str(), hostname).map(|facts| facts.name.clone());
-        match (name, unit) {
-            (Some(name), unit) => drop(named.insert(name, (view.name.to_string(), unit.unwrap_or_default()))),
-            (None, Some(unit)) => drop(units.insert(view.name.to_string(), unit)),
-            (None, None) => {}
-        }
-    }
+    let Seen { known, names } = Seen::new(core.k3s_nodes.look(Clone::clone), &views);
+    let unit = |view: &NodeView| view.reading.as_deref().and_then(|reading| reading.sample()?.k3s);
+    let mut units: BTreeMap<String, v1::K3sUnit> =
+        views.iter().filter_map(|view| Some((view.name.to_string(), unit(view)?))).collect();
     let of_api = known.nodes.values().map(|node| {
-        let (name, unit) = named.remove(&node.name).unwrap_or_default();
+        let name = names.get(&node.name).map(ToString::to_string).unwrap_or_default();
+        let unit = units.remove(&name).unwrap_or_default();
         let pods = known.pods.as_ref().map(|pods| pods.get(&node.name).copied().unwrap_or_default());
         v1::K3sNodeStatus { node: name, unit: unit.unit, unit_state: unit.state, pods, ..wire(node) }
     });

@@ -13,11 +13,12 @@ use tonic::{Request, Response, Status};
 
 use super::{Answers, bad_input, store_failed};
 use crate::core::Core;
+use crate::k3s::nodes;
 use crate::net::{CallContext, call_context};
 use crate::power::core::Targets;
 use crate::power::core::supply::Cause;
 use crate::power::past::past_outage;
-use crate::power::{Ask, view};
+use crate::power::{Ask, servers, view};
 use crate::store::{OutageRow, TimelineRow};
 
 /// Longest reason, bytes.
@@ -177,7 +178,12 @@ impl Power for PowerService {
         let core = &self.core;
         let (now_ms, wall_ms) = (core.power.now_ms(core.clock.boot_ms()), core.clock.wall_ms());
         let config = core.config.load();
-        Ok(Response::new(core.power.look(|shared| view::plan(shared, &config.power, now_ms, wall_ms))))
+        let roles = nodes::roles(core);
+        Ok(Response::new(core.power.look(|shared| {
+            let mut plan = view::plan(shared, &config.power, now_ms, wall_ms);
+            plan.warnings.extend(servers::warnings(&shared.roster, &roles));
+            plan
+        })))
     }
 
     async fn shutdown(

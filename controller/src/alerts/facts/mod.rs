@@ -1,10 +1,12 @@
 //! From snapshots of what the controller knows to what is wrong. Pure.
 
+mod k3s;
 mod node;
 mod rack;
 #[cfg(test)]
 mod tests;
 
+pub use k3s::k3s;
 pub use node::{forecast, node, sample, used_percent};
 pub use rack::{Controller, backups, controller, event, power};
 

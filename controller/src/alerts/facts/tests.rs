@@ -7,7 +7,7 @@ use crate::alerts::forecast::Trend;
 use crate::alerts::rules::{Rule, Rules};
 use crate::fleet::{NodeView, Reading};
 
-fn view(state: NodeState) -> NodeView {
+pub(super) fn view(state: NodeState) -> NodeView {
     let sample = v1::Sample::default().try_into().unwrap();
     NodeView {
         name: "pi-1".parse().unwrap(),

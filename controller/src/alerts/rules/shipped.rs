@@ -29,6 +29,10 @@ pub enum Rule {
     FailedUnits,
     /// K3s is installed on a node and does not run.
     K3sNotReady,
+    /// K3s brings no new pods to a node, and nobody has changed that for long.
+    K3sCordoned,
+    /// K3s's API does not answer.
+    K3sApiUnreachable,
     /// The root file system cannot be written.
     ReadOnlyRoot,
     /// A node's clock differs from the controller's.
@@ -125,6 +129,10 @@ pub const RULES: &[Shipped] = &[
         advice: "On the node: `systemctl --failed`, then `journalctl -u UNIT`." },
     Shipped { rule: Rule::K3sNotReady, name: "k3s-not-ready", warning: None, critical: None, margin: 0.0, less_is_worse: false, severity: Severity::Warning, for_s: 300, resolve_s: 60, urgent: false, once: false,
         advice: "`ctl node logs NODE -u k3s` or `-u k3s-agent` tells why." },
+    Shipped { rule: Rule::K3sCordoned, name: "k3s-cordoned", warning: None, critical: None, margin: 0.0, less_is_worse: false, severity: Severity::Warning, for_s: 7200, resolve_s: 0, urgent: false, once: false,
+        advice: "`ctl k3s uncordon NODE` lets pods come to it again." },
+    Shipped { rule: Rule::K3sApiUnreachable, name: "k3s-api-unreachable", warning: None, critical: None, margin: 0.0, less_is_worse: false, severity: Severity::Warning, for_s: 120, resolve_s: 0, urgent: false, once: false,
+        advice: "`ctl k3s status` tells why; without it nodes are not drained before they go down." },
     Shipped { rule: Rule::ReadOnlyRoot, name: "read-only-root", warning: None, critical: None, margin: 0.0, less_is_worse: false, severity: Severity::Critical, for_s: 0, resolve_s: 0, urgent: false, once: false,
         advice: "A card does this before it dies: save what is on it, and take a new one." },
     Shipped { rule: Rule::ClockSkew, name: "clock-skew", warning: Some(5.0), critical: None, margin: 1.0, less_is_worse: false, severity: Severity::Warning, for_s: 60, resolve_s: 30, urgent: false, once: false,

@@ -9,6 +9,7 @@ use super::super::{Form, catalogue};
 use super::expose;
 use crate::alerts::rules::Rule;
 use crate::fleet::{NodeView, Reading};
+use crate::k3s::nodes::{self, Known, Seen};
 
 /// 2026-11-22 01:00 UTC.
 const NOW_MS: i64 = 1_795_309_200_000;
@@ -143,6 +144,21 @@ fn backups() -> Vec<v1::NodeBackupJob> {
     vec![good, job("never-run", "rsync"), job("given-only", "")]
 }
 
+fn k3s() -> Seen {
+    let node = |name: &str, server: bool| nodes::NodeFacts {
+        name: name.to_owned(),
+        server,
+        ready: Some(server),
+        version: "v1.36.0+k3s1".to_owned(),
+        schedulable: !server,
+        ..nodes::NodeFacts::default()
+    };
+    let nodes = [node("rack-pi-1", true), node("far", false)].map(|node| (node.name.clone(), node)).into();
+    let pods = Some([("far".to_owned(), 7)].into());
+    let known = Known { configured: true, nodes, pods, heard_ms: Some(1), ..Known::default() };
+    Seen { known, names: [("rack-pi-1".to_owned(), "pi-1".parse().unwrap())].into() }
+}
+
 fn snapshot() -> Snapshot {
     let labels = BTreeMap::from([("role", "worker"), ("a.b/c", "x"), ("a-b-c", "y")]);
     let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -172,6 +188,7 @@ fn snapshot() -> Snapshot {
             node(view("pi-3", NodeState::Down), None),
             node(new, None),
         ],
+        k3s: k3s(),
         power: Some(power()),
         backups: backups(),
         alerts: BTreeMap::from([((Rule::NodeDown, Severity::Critical), 1), ((Rule::DiskFull, Severity::Warning), 2)]),
