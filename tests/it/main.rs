@@ -30,6 +30,7 @@ mod impostors;
 mod k3s_api;
 mod k3s_api_rules;
 mod k3s_artifacts;
+mod k3s_cluster;
 mod k3s_drain;
 mod k3s_engine;
 mod k3s_engine_kills;

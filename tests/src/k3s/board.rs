@@ -144,7 +144,7 @@ impl Board {
         self.top.path().join("agent")
     }
 
-    fn bin(&self) -> PathBuf {
+    pub(super) fn bin(&self) -> PathBuf {
         self.top.path().join("bin")
     }
 

@@ -16,6 +16,7 @@ mod kept;
 mod kubectl;
 mod paths;
 mod release;
+mod script;
 mod server;
 mod supervisor;
 mod systemctl;

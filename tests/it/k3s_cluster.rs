@@ -1,0 +1,191 @@
+//! A K3s cluster made by `ctl`: real controller, agents and engine, with doubles of K3s, of systemd and of the API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rackhaven_proto::model::NodeState;
+use rackhaven_proto::model::k3s::{Arch, ArtifactKind};
+use rackhaven_tests::k3s::{Board, DoubleRelease, VERSION};
+use rackhaven_tests::wait::wait_for_within;
+use rackhaven_tests::{Agent, Ctl, Fleet, wait_for, wait_until};
+use serde_json::Value;
+
+const NEXT: &str = "v1.32.1+k3s1";
+/// Each restart of K3s takes some seconds.
+const LONG: Duration = Duration::from_secs(180);
+
+/// A fleet whose nodes have boards that K3s can be installed on.
+struct Rack {
+    fleet: Fleet,
+    nodes: Vec<(Agent, Board)>,
+    releases: tempfile::TempDir,
+}
+
+impl Rack {
+    async fn start(names: &[&str]) -> Self {
+        let fleet = Fleet::start().await.unwrap();
+        let mut nodes = Vec::new();
+        for name in names {
+            let board = Board::new().unwrap();
+            board.bind_own_address().unwrap();
+            let mut agent = fleet.join(name).await.unwrap();
+            agent.settings.set("k3s.engine", Value::from(board.engine_script().unwrap().display().to_string()));
+            agent.kill().await.unwrap();
+            agent.start().unwrap();
+            nodes.push((agent, board));
+        }
+        for name in names {
+            fleet.wait_for_state(name, NodeState::Up).await.unwrap();
+        }
+        Self { fleet, nodes, releases: tempfile::tempdir().unwrap() }
+    }
+
+    fn ctl(&self) -> Ctl {
+        self.fleet.ctl()
+    }
+
+    fn board(&self, number: usize) -> &Board {
+        &self.nodes[number].1
+    }
+
+    /// Gives the controller a release.
+    async fn add(&self, version: &str) {
+        let release = DoubleRelease::make(&self.releases.path().join(version), version).unwrap();
+        self.ctl().ok(&added(&release, self.releases.path())).await.unwrap();
+    }
+
+    async fn init(&self) -> String {
+        self.ctl().ok(&format!("k3s init master --address {}", self.board(0).address)).await.unwrap()
+    }
+
+    /// A sequence that takes its time, to its good end; what it said.
+    async fn sequence(&self, line: &str) -> String {
+        let mut asked = self.ctl().start(line, self.fleet.folder()).unwrap();
+        let ended = async || asked.poll_end();
+        let status = wait_for_within(LONG, line, ended).await.unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(status.success(), "{line}: {}{}", asked.output(), asked.log());
+        asked.output()
+    }
+
+    /// Waits until the cluster's nodes are these: `NAME ROLE READY SCHEDULABLE VERSION`.
+    async fn wait_for_nodes(&self, expected: &[String]) {
+        let seen = std::cell::RefCell::new(Vec::new());
+        let there = wait_until("the nodes", async || {
+            let Ok(status) = self.ctl().json("k3s status").await else { return false };
+            let line = |node: &Value| {
+                let [name, role, version] = ["name", "role", "version"].map(|key| node[key].as_str().unwrap_or("-"));
+                format!("{name} {role} {} {} {version}", node["ready"], node["schedulable"])
+            };
+            let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+            let mut lines: Vec<_> = nodes.iter().filter(|node| !node["name"].is_null()).map(line).collect();
+            lines.sort();
+            *seen.borrow_mut() = lines;
+            *seen.borrow() == expected
+        });
+        assert!(there.await.is_ok(), "{:?}, not {expected:?}", seen.borrow());
+    }
+}
+
+/// A server `master` and agents, all well.
+fn well(agents: &[&str], version: &str) -> Vec<String> {
+    let agents = agents.iter().map(|name| format!("{name} agent true true {version}"));
+    [format!("master server true true {version}")].into_iter().chain(agents).collect()
+}
+
+/// The command that gives a release to the controller, with the release's own list beside it.
+fn added(release: &DoubleRelease, folder: &Path) -> String {
+    let mut lines = String::new();
+    for artifact in release.artifacts().unwrap() {
+        let name = match (artifact.kind, artifact.arch) {
+            (ArtifactKind::Program, Arch::Amd64) => "k3s".to_owned(),
+            (ArtifactKind::Program, arch) => format!("k3s-{arch}"),
+            (kind, arch) => format!("k3s-airgap-{}", kind.to_string().replace("images", &format!("images-{arch}"))),
+        };
+        lines.push_str(&format!("{}  {name}\n", artifact.sha256));
+    }
+    let list = folder.join(format!("sha256sum-{}.txt", release.version));
+    std::fs::write(&list, lines).unwrap();
+    let paths = [&release.program, &release.images, &list].map(|path| path.display().to_string());
+    format!("k3s artifacts add --version {} {}", release.version, paths.join(" "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_blank_boards_to_a_cluster_and_back() {
+    let rack = Rack::start(&["master", "pi-1", "pi-2"]).await;
+    let ctl = rack.ctl();
+    let blank: Vec<_> = rack.nodes.iter().map(|(_, board)| board.tree().unwrap()).collect();
+    rack.add(VERSION).await;
+    let made = rack.init().await;
+    assert!(made.contains("master"), "{made}");
+    let joined = ctl.ok("k3s join --all --label disk=card").await.unwrap();
+    assert!(joined.contains("pi-1") && joined.contains("pi-2"), "{joined}");
+    rack.wait_for_nodes(&well(&["pi-1", "pi-2"], VERSION)).await;
+    // Again there is nothing to do, and nothing is restarted.
+    let processes = || rack.nodes.iter().map(|(_, board)| board.process("k3s-agent.service")).collect::<Vec<_>>();
+    let before = processes();
+    let again = ctl.json_lines("k3s join pi-1 pi-2").await.unwrap();
+    let ended = &again.last().unwrap()["ended"];
+    assert!(ended.as_array().unwrap().iter().all(|end| end["result"] == "unchanged"), "{ended}");
+    assert_eq!(processes(), before);
+    // A snapshot, new tokens, another release: the cluster is whole after each.
+    let kept = ctl.ok("k3s snapshot --name before-upgrade").await.unwrap();
+    assert!(kept.contains("before-upgrade"), "{kept}");
+    rack.sequence("k3s token rotate --yes").await;
+    rack.wait_for_nodes(&well(&["pi-1", "pi-2"], VERSION)).await;
+    let refused = ctl.fails(&format!("k3s upgrade {NEXT} --yes"), 1).await.unwrap();
+    assert!(refused.err.contains("the controller has no k3s"), "{refused:?}");
+    rack.add(NEXT).await;
+    rack.sequence(&format!("k3s upgrade {NEXT} --yes --within 30s")).await;
+    rack.wait_for_nodes(&well(&["pi-1", "pi-2"], NEXT)).await;
+    // One leaves, and its board is as it was; it may come again.
+    ctl.ok("k3s leave pi-2 --yes --within 10s").await.unwrap();
+    rack.wait_for_nodes(&well(&["pi-1"], NEXT)).await;
+    assert_eq!(rack.board(2).tree().unwrap(), blank[2]);
+    ctl.ok("k3s join pi-2").await.unwrap();
+    rack.wait_for_nodes(&well(&["pi-1", "pi-2"], NEXT)).await;
+    // The last server leaves last, and with it the cluster.
+    let refused = ctl.fails("k3s leave master --yes", 1).await.unwrap();
+    assert!(format!("{}{}", refused.out, refused.err).contains("let pi-1, pi-2 leave first"), "{refused:?}");
+    rack.sequence("k3s leave pi-1 pi-2 master --yes --within 10s").await;
+    for ((_, board), before) in rack.nodes.iter().zip(&blank) {
+        assert_eq!(board.tree().unwrap(), *before);
+    }
+    assert!(
+        !rack.fleet.state().join("k3s/cluster").exists() && !rack.fleet.state().join("k3s/kubeconfig.yaml").exists()
+    );
+    for (who, log) in [("controller", rack.fleet.controller_log())]
+        .into_iter()
+        .chain(rack.nodes.iter().map(|(agent, _)| ("agent", agent.log())))
+    {
+        assert!(!log.contains("K10"), "the log of {who} has a token in it");
+    }
+}
+
+/// The controller, or the node's agent with the engine, is killed at some moment of a sequence; the same command again
+/// does what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_at_whichever_step_the_same_again_converges() {
+    let mut rack = Rack::start(&["master", "pi-1"]).await;
+    rack.add(VERSION).await;
+    rack.init().await;
+    let steps = ["preflight", "claim", "program", "images", "configuration", "unit", "start", "ready"];
+    for (number, step) in steps.iter().enumerate() {
+        let mut asked = rack.ctl().start("k3s join pi-1 -o json", rack.fleet.folder()).unwrap();
+        let reached = format!("\"name\":\"{step}\"");
+        wait_until("the step", async || asked.output().replace(' ', "").contains(&reached)).await.unwrap();
+        if number % 2 == 0 {
+            rack.nodes[1].0.kill().await.unwrap();
+            rack.nodes[1].0.start().unwrap();
+        } else {
+            rack.fleet.kill_controller().await.unwrap();
+            rack.fleet.start_controller().await.unwrap();
+        }
+        asked.kill().await.unwrap();
+        rack.fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+        // The sequence of a controller that was not killed goes on with the node's next session.
+        let again = async || Ok((rack.ctl().run("k3s join pi-1").await?.code == Some(0)).then_some(()));
+        wait_for("the node to join", again).await.unwrap();
+        rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
+        rack.ctl().ok("k3s leave pi-1 --yes --within 0s").await.unwrap();
+    }
+}
