@@ -1,10 +1,13 @@
 //! Removes the rules by which packets find pods. All others stay as they are, with their counters.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 
 use crate::child::{SHORT, command, run};
 use crate::news::Done;
 use crate::order::Work;
+use crate::paths::DATA;
 
 use super::told;
 
@@ -50,22 +53,35 @@ fn is_k3s(line: &str) -> bool {
 
 pub(super) fn remove(work: &mut Work) -> anyhow::Result<Done> {
     let mut removed = Vec::new();
-    for (save, restore) in [("iptables-save", "iptables-restore"), ("ip6tables-save", "ip6tables-restore")] {
-        let mut saved = command(save);
-        saved.arg("--counters");
-        // Without the program, or without a table, there are no rules of this family.
-        let Ok(saved) = run(saved, b"", SHORT, work.stop) else { continue };
-        if !saved.is_fine() {
-            continue;
+    // The system's own programs, and those that K3s brought along: many boards have no others.
+    for folder in [None, Some(format!("{DATA}/data/current/bin/aux"))] {
+        for family in ["iptables", "ip6tables"] {
+            let place = |what: &str| match &folder {
+                None => PathBuf::from(format!("{family}-{what}")),
+                Some(folder) => work.root.at(&format!("{folder}/{family}-{what}")),
+            };
+            if remove_by(work, &place("save"), &place("restore"))? {
+                removed.push(format!("those of K3s are gone ({family})"));
+            }
         }
-        let text = String::from_utf8(saved.output).ok().with_context(|| format!("{save} prints no text"))?;
-        let Some(kept) = without_k3s(&text) else { continue };
-        let mut restored = command(restore);
-        restored.arg("--counters");
-        run(restored, kept.as_bytes(), SHORT, work.stop)?.fine(restore)?;
-        removed.push(format!("those of K3s are gone ({restore})"));
     }
     Ok(told(removed, "there are none of it"))
+}
+
+fn remove_by(work: &Work, save: &Path, restore: &Path) -> anyhow::Result<bool> {
+    let mut saved = command(save);
+    saved.arg("--counters");
+    // Without the program, or without a table, there are no rules of this family.
+    let Ok(saved) = run(saved, b"", SHORT, work.stop) else { return Ok(false) };
+    if !saved.is_fine() {
+        return Ok(false);
+    }
+    let text = String::from_utf8(saved.output).ok().with_context(|| format!("{} prints no text", save.display()))?;
+    let Some(kept) = without_k3s(&text) else { return Ok(false) };
+    let mut restored = command(restore);
+    restored.arg("--counters");
+    run(restored, kept.as_bytes(), SHORT, work.stop)?.fine(&restore.display().to_string())?;
+    Ok(true)
 }
 
 #[cfg(test)]
