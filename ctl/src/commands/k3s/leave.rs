@@ -17,9 +17,12 @@ pub(crate) struct LeaveArgs {
     /// The nodes are gone for good: only the cluster forgets them
     #[arg(long)]
     forget: bool,
-    /// How long their pods may take to move away; 0 does not wait for that
+    /// How long their pods may take to move away
     #[arg(long, default_value = "5m", value_name = "TIME", value_parser = whole_seconds)]
     within: u32,
+    /// Leave their pods where they are; they end with the node
+    #[arg(long, conflicts_with = "within")]
+    no_drain: bool,
 }
 
 /// Takes nodes out of the cluster.
@@ -35,6 +38,10 @@ pub(super) async fn run(args: LeaveArgs, invocation: &mut Invocation) -> Result<
         }
     };
     confirmation.ask(invocation, &harm, &place)?;
-    let request = K3sLeaveRequest { nodes: args.nodes, forget: args.forget, drain_seconds: args.within };
+    let request = K3sLeaveRequest {
+        nodes: args.nodes,
+        forget: args.forget,
+        drain_seconds: if args.no_drain { 0 } else { args.within },
+    };
     follow(connection.k3s_cluster().leave(request), &connection, invocation).await
 }

@@ -14,9 +14,12 @@ use crate::units::whole_seconds;
 pub(crate) struct UpgradeArgs {
     /// The release, such as v1.32.1+k3s1
     version: K3sVersion,
-    /// How long the pods of each node may take to move away; 0 leaves them where they are
+    /// How long the pods of each node may take to move away
     #[arg(long, default_value = "5m", value_name = "TIME", value_parser = whole_seconds)]
     within: u32,
+    /// Leave the pods where they are; they go on while K3s is replaced
+    #[arg(long, conflicts_with = "within")]
+    no_drain: bool,
 }
 
 /// Brings the cluster to another release.
@@ -29,6 +32,9 @@ pub(super) async fn run(args: UpgradeArgs, invocation: &mut Invocation) -> Resul
         args.version
     );
     confirmation.ask(invocation, &harm, &place)?;
-    let request = K3sUpgradeRequest { version: args.version.to_string(), drain_seconds: args.within };
+    let request = K3sUpgradeRequest {
+        version: args.version.to_string(),
+        drain_seconds: if args.no_drain { 0 } else { args.within },
+    };
     follow(connection.k3s_cluster().upgrade(request), &connection, invocation).await
 }
