@@ -1,7 +1,7 @@
 //! Compiles the contract without an installed protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 13] = [
+    const PROTOS: [&str; 14] = [
         "rackhaven/v1/access.proto",
         "rackhaven/v1/alert.proto",
         "rackhaven/v1/backup.proto",
@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "rackhaven/v1/power.proto",
         "rackhaven/v1/sample.proto",
         "rackhaven/v1/session.proto",
+        "rackhaven/v1/workload.proto",
     ];
     for path in PROTOS {
         println!("cargo::rerun-if-changed={path}");

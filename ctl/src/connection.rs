@@ -20,6 +20,7 @@ use rackhaven_proto::v1::events_client::EventsClient;
 use rackhaven_proto::v1::fleet_client::FleetClient;
 use rackhaven_proto::v1::k3s_client::K3sClient;
 use rackhaven_proto::v1::k3s_cluster_client::K3sClusterClient;
+use rackhaven_proto::v1::k3s_workloads_client::K3sWorkloadsClient;
 use rackhaven_proto::v1::logs_client::LogsClient;
 use rackhaven_proto::v1::power_client::PowerClient;
 use rustls::ClientConfig;
@@ -142,6 +143,11 @@ impl Connection {
     /// The K3s cluster that is made of the nodes.
     pub(crate) fn k3s_cluster(&self) -> K3sClusterClient<Channel> {
         K3sClusterClient::new(self.channel.clone())
+    }
+
+    /// What runs in the K3s cluster.
+    pub(crate) fn workloads(&self) -> K3sWorkloadsClient<Channel> {
+        K3sWorkloadsClient::new(self.channel.clone())
     }
 
     /// What nodes have written down of themselves.

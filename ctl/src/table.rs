@@ -2,6 +2,8 @@
 
 mod fit;
 
+use std::borrow::Cow;
+
 use crate::style::Style;
 use crate::text::{cut, width};
 
@@ -22,7 +24,7 @@ pub(crate) enum Align {
 /// One column: its title, and what becomes of it when the screen is narrow.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    title: &'static str,
+    title: Cow<'static, str>,
     align: Align,
     /// Columns with the lowest are left out first; none is never left out.
     importance: Option<u8>,
@@ -34,12 +36,12 @@ pub(crate) struct Column {
 
 impl Column {
     /// A column of words that is always there in full.
-    pub(crate) fn left(title: &'static str) -> Self {
-        Self { title, align: Align::Left, importance: None, shrinks_to: None, expected: 0 }
+    pub(crate) fn left(title: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), align: Align::Left, importance: None, shrinks_to: None, expected: 0 }
     }
 
     /// A column of figures that is always there in full.
-    pub(crate) fn right(title: &'static str) -> Self {
+    pub(crate) fn right(title: impl Into<Cow<'static, str>>) -> Self {
         Self { align: Align::Right, ..Self::left(title) }
     }
 
@@ -109,12 +111,13 @@ impl Table {
             None => natural.into_iter().map(Some).collect(),
         };
         let layout = Layout { columns: &self.columns, widths: &widths, colour };
-        let titles: Vec<_> = self.columns.iter().map(|column| Cell::styled(column.title, Style::Bold)).collect();
+        let titles: Vec<_> =
+            self.columns.iter().map(|column| Cell::styled(column.title.as_ref(), Style::Bold)).collect();
         std::iter::once(&titles).chain(&self.rows).map(|cells| layout.line(cells)).collect()
     }
 
     fn natural_widths(&self) -> Vec<usize> {
-        let mut widths: Vec<_> = self.columns.iter().map(|column| width(column.title)).collect();
+        let mut widths: Vec<_> = self.columns.iter().map(|column| width(&column.title)).collect();
         for row in &self.rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
                 *widest = (*widest).max(width(&cell.text));
@@ -134,13 +137,14 @@ pub(crate) struct Growing {
 impl Growing {
     /// As wide as the titles and what is expected under them.
     pub(crate) fn new(columns: Vec<Column>) -> Self {
-        let widths = columns.iter().map(|column| width(column.title).max(column.expected)).collect();
+        let widths = columns.iter().map(|column| width(&column.title).max(column.expected)).collect();
         Self { columns, widths }
     }
 
     /// The titles, without the line's end.
     pub(crate) fn titles(&self, limit: Option<usize>, colour: bool) -> String {
-        let titles: Vec<_> = self.columns.iter().map(|column| Cell::styled(column.title, Style::Bold)).collect();
+        let titles: Vec<_> =
+            self.columns.iter().map(|column| Cell::styled(column.title.as_ref(), Style::Bold)).collect();
         self.draw(&titles, limit, colour)
     }
 

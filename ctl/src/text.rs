@@ -45,7 +45,7 @@ impl fmt::Display for Text {
 }
 
 /// C0, DEL and C1 (ECMA-48), and the invisible characters that reorder, split or join what stands around them.
-fn steers(c: char) -> bool {
+pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -189,7 +189,7 @@ impl Rules {
         let new = self.controller.apply(maps, "a", &map("1"), false, false).await.unwrap();
         assert!(new.before.is_none());
         let same = self.controller.apply(maps, "a", &map("1"), false, false).await.unwrap();
-        assert_eq!(same.before.as_deref(), Some(version(&new.object).as_str()));
+        assert!(same.is_unchanged());
         assert_eq!(version(&same.object), version(&new.object));
         // Somebody else sets the field.
         let call = Call::of(Method::PATCH, "changing", maps, "a").with("fieldManager", "somebody");
@@ -200,7 +200,11 @@ impl Rules {
         assert!(conflict.to_string().contains("conflict with \"somebody\""), "{conflict}");
         assert!(conflict.to_string().contains(".data.x"), "{conflict}");
         let forced = self.controller.apply(maps, "a", &map("3"), true, false).await.unwrap();
+        assert!(!forced.is_unchanged());
         assert_eq!(forced.object["data"]["x"], "3");
+        let tried = self.controller.apply(maps, "a", &map("4"), false, true).await.unwrap();
+        assert!(!tried.is_unchanged());
+        assert!(self.controller.apply(maps, "a", &map("3"), false, true).await.unwrap().is_unchanged());
         let mut wrong = map("3");
         wrong["dada"] = json!({});
         wrong["dada"]["x"] = "1".into();

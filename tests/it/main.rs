@@ -37,6 +37,7 @@ mod k3s_engine_kills;
 mod k3s_engine_refusals;
 mod k3s_orders;
 mod k3s_power;
+mod k3s_workloads;
 mod metrics;
 mod metrics_door;
 mod node_logs;

@@ -106,6 +106,15 @@ pub const METHODS: &[(&str, Requirement)] = &[
     ("/rackhaven.v1.K3s/Cordon", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.K3s/Uncordon", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.K3s/Drain", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.K3sWorkloads/Get", Requirement::AtLeast(Role::Viewer)),
+    // What reaches beyond its own pods asks for more: `workloads::harm`.
+    ("/rackhaven.v1.K3sWorkloads/Apply", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.K3sWorkloads/Scale", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.K3sWorkloads/Delete", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.K3sWorkloads/ReadLogs", Requirement::AtLeast(Role::Operator)),
+    ("/rackhaven.v1.K3sWorkloads/WatchRollout", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.K3sWorkloads/ListRevisions", Requirement::AtLeast(Role::Viewer)),
+    ("/rackhaven.v1.K3sWorkloads/Rollout", Requirement::AtLeast(Role::Operator)),
     ("/rackhaven.v1.K3sNodes/Report", Requirement::Node),
     ("/rackhaven.v1.K3sNodes/Fetch", Requirement::Node),
     ("/rackhaven.v1.Access/WhoAmI", Requirement::AtLeast(Role::Viewer)),
@@ -235,6 +244,7 @@ mod tests {
             include_str!("../../../proto/rackhaven/v1/log.proto"),
             include_str!("../../../proto/rackhaven/v1/power.proto"),
             include_str!("../../../proto/rackhaven/v1/session.proto"),
+            include_str!("../../../proto/rackhaven/v1/workload.proto"),
         ];
         let mut contract = Vec::new();
         for proto in protos {

@@ -10,6 +10,8 @@ pub mod drain;
 /// The cluster's nodes.
 pub mod nodes;
 mod orders;
+/// What runs in the cluster.
+pub mod workloads;
 
 pub use artifacts::{ArtifactError, Artifacts, Incoming};
 pub use orders::{Heard, OrderDesk};

@@ -187,7 +187,7 @@ async fn tell(sender: &Sender, step: &str, node: String, done: Result<cordon::Do
     v1::K3sEnded { node, result: result.into(), text }
 }
 
-fn no_api() -> Status {
+pub(super) fn no_api() -> Status {
     Status::failed_precondition(
         "the controller knows no K3s: make one with `ctl k3s init`, or name the kubeconfig of one that there is, \
          `[k3s] kubeconfig` in controller.toml",

@@ -17,6 +17,7 @@ mod power;
 mod session_backups;
 mod sessions;
 mod summary;
+mod workloads;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use rackhaven_proto::v1::fleet_server::FleetServer;
 use rackhaven_proto::v1::k3s_cluster_server::K3sClusterServer;
 use rackhaven_proto::v1::k3s_nodes_server::K3sNodesServer;
 use rackhaven_proto::v1::k3s_server::K3sServer;
+use rackhaven_proto::v1::k3s_workloads_server::K3sWorkloadsServer;
 use rackhaven_proto::v1::logs_server::LogsServer;
 use rackhaven_proto::v1::power_server::PowerServer;
 use rackhaven_proto::v1::sessions_server::SessionsServer;
@@ -53,6 +55,9 @@ const ARTIFACT_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Longest message of a user about backups, bytes: it holds whole jobs.
 const BACKUP_MESSAGE_BYTES: usize = 512 * 1024;
+
+/// Longest message of a user with objects of the cluster, bytes.
+const WORKLOAD_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -81,6 +86,8 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .max_decoding_message_size(USER_MESSAGE_BYTES);
     let k3s_orders = K3sNodesServer::new(k3s_orders::K3sOrderService::new(Arc::clone(core)))
         .max_decoding_message_size(AGENT_MESSAGE_BYTES);
+    let workloads = K3sWorkloadsServer::new(workloads::WorkloadService::new(Arc::clone(core)))
+        .max_decoding_message_size(WORKLOAD_MESSAGE_BYTES);
     Routes::new(sessions)
         .add_service(enrolment)
         .add_service(fleet)
@@ -93,6 +100,7 @@ pub fn routes(core: &Arc<Core>) -> Routes {
         .add_service(k3s)
         .add_service(k3s_cluster)
         .add_service(k3s_orders)
+        .add_service(workloads)
 }
 
 pub use sessions::settings;

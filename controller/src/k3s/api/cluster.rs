@@ -18,10 +18,11 @@ use super::call::Call;
 use super::error::{ApiError, Refused, plain};
 use super::lines::Lines;
 
-/// How long a server may take to be reached, and to answer as a whole; where there are others, they are asked sooner.
+/// How long a server may take to be reached, and to answer as a whole: less than ctl waits for the controller. Where
+/// there are others, they are asked sooner.
 const CONNECT: Duration = Duration::from_secs(3);
-const ANSWER: Duration = Duration::from_secs(10);
-const ANSWER_OF_SEVERAL: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(8);
+const ANSWER_OF_SEVERAL: Duration = Duration::from_secs(4);
 /// A connection that nobody needs is kept so long.
 const IDLE: Duration = Duration::from_secs(30);
 /// The largest answer that is read, bytes.

@@ -37,10 +37,29 @@ pub struct Page {
 /// What an apply did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
-    /// The object as it is now.
+    /// The object as it is now, or would be.
     pub object: Value,
-    /// The version before; none if it was not there.
-    pub before: Option<String>,
+    /// As it was before; none if it was not there.
+    pub before: Option<Value>,
+}
+
+impl Applied {
+    /// Whether it was as it should be.
+    pub fn is_unchanged(&self) -> bool {
+        // What is only tried keeps its version, and a status may change at any time.
+        let content = |object: &Value| {
+            let mut content = object.clone();
+            if let Some(fields) = content.as_object_mut() {
+                fields.remove("status");
+            }
+            if let Some(metadata) = content["metadata"].as_object_mut() {
+                metadata.remove("managedFields");
+                metadata.remove("resourceVersion");
+            }
+            content
+        };
+        self.before.as_ref().is_some_and(|before| content(before) == content(&self.object))
+    }
 }
 
 /// What of a container's log is wanted.
@@ -128,8 +147,7 @@ impl Cluster {
         force: bool,
         dry_run: bool,
     ) -> Result<Applied, ApiError> {
-        let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-        let before = self.object(place, name).await?.as_ref().and_then(version);
+        let before = self.object(place, name).await?;
         let call = Call::of(Method::PATCH, named("applying", place, name), place, name);
         let mut call = call.with("fieldManager", MANAGER).with("force", if force { "true" } else { "false" });
         if dry_run {

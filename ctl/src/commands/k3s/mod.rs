@@ -1,14 +1,21 @@
 //! `ctl k3s`: K3s on the nodes.
 
+mod apply;
 mod artifacts;
 mod check;
 mod cordon;
+mod delete;
 mod drain;
+mod get;
 mod init;
 mod join;
 mod leave;
+mod logs;
+mod object;
 mod options;
 mod progress;
+mod rollout;
+mod scale;
 mod snapshot;
 mod status;
 mod token;
@@ -50,6 +57,19 @@ pub(crate) enum K3sCommand {
     Uncordon(uncordon::UncordonArgs),
     /// Cordon nodes and evict their pods, as far as disruption budgets allow
     Drain(drain::DrainArgs),
+    /// What is in the cluster: pods, deployments, services, …
+    Get(get::GetArgs),
+    /// Bring objects of the cluster to what a file says
+    Apply(apply::ApplyArgs),
+    /// Set how many pods a Deployment or a StatefulSet has
+    Scale(scale::ScaleArgs),
+    /// Delete an object of the cluster
+    Delete(delete::DeleteArgs),
+    /// What a pod has logged
+    Logs(logs::LogsArgs),
+    /// How a Deployment comes to its newest form, or back: status, history, restart, undo
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
 }
 
 impl K3sCommand {
@@ -68,6 +88,12 @@ impl K3sCommand {
             Self::Cordon(args) => cordon::run(args, invocation).await,
             Self::Uncordon(args) => uncordon::run(args, invocation).await,
             Self::Drain(args) => drain::run(args, invocation).await,
+            Self::Get(args) => get::run(args, invocation).await,
+            Self::Apply(args) => apply::run(args, invocation).await,
+            Self::Scale(args) => scale::run(args, invocation).await,
+            Self::Delete(args) => delete::run(args, invocation).await,
+            Self::Logs(args) => logs::run(args, invocation).await,
+            Self::Rollout(command) => command.run(invocation).await,
         }
     }
 }
