@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/backup.md",
     "docs/ctl.md",
     "docs/history.md",
+    "docs/k3s.md",
     "docs/metrics.md",
     "docs/packages.md",
     "docs/power.md",

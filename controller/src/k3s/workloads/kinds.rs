@@ -96,9 +96,7 @@ fn listed(wanted: impl Fn(&Kind) -> bool) -> String {
 pub fn by_word(word: &str) -> Result<&'static Kind, String> {
     let lower = word.to_lowercase();
     let plain = lower.split('.').next().unwrap_or_default();
-    let is_it = |kind: &&Kind| {
-        plain == kind.plural || plain == kind.name.to_lowercase() || kind.words.iter().any(|known| *known == plain)
-    };
+    let is_it = |kind: &&Kind| plain == kind.plural || plain == kind.name.to_lowercase() || kind.words.contains(&plain);
     if let Some(kind) = KINDS.iter().find(is_it) {
         return Ok(kind);
     }

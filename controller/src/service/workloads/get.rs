@@ -143,8 +143,11 @@ async fn send_all(
             None => break page.revision,
         }
     };
+    if !watch {
+        return Ok(());
+    }
     // The server ends a watch now and then.
-    while watch {
+    loop {
         let mut events = cluster.watch(place, select, &revision).await.map_err(refused)?;
         while let Some(event) = events.next().await.map_err(refused)? {
             if let Some(seen) = event.object()["metadata"]["resourceVersion"].as_str() {
@@ -157,7 +160,6 @@ async fn send_all(
             }
         }
     }
-    Ok(())
 }
 
 async fn send(out: &Out, messages: Vec<v1::Workloads>) {
