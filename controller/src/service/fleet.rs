@@ -8,7 +8,7 @@ use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
 use super::summary::{Whole, judge, summary, whole};
-use super::{Answers, bad_input, node_command, past, store_failed};
+use super::{Answers, bad_input, k3s_nodes, node_command, past, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
 use crate::history::minute_point;
@@ -122,6 +122,7 @@ impl Fleet for FleetService {
                 .saturating_mul(1000),
             power,
             backups,
+            k3s: k3s_nodes::summary(core),
             alerts: super::alerts::firing(core, wall_ms),
             firing: u32::try_from(core.alerts.look().firing().len()).unwrap_or(u32::MAX),
         }))

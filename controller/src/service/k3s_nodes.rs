@@ -20,6 +20,8 @@ use crate::net::CallContext;
 
 /// Most nodes of one call.
 const MOST_NODES: usize = 200;
+/// Most nodes that a summary names.
+const MOST_NAMED: usize = 20;
 /// Messages that wait for who reads them.
 const QUEUE_LENGTH: usize = 64;
 /// A drain's time for each node unless told otherwise, and the longest, seconds.
@@ -55,6 +57,22 @@ pub(super) fn status(core: &Core) -> v1::K3sStatus {
         age_ms: known.heard_ms.map(|heard_ms| core.clock.monotonic_ms().saturating_sub(heard_ms)),
         nodes,
     }
+}
+
+/// K3s in a few figures; none where there is none.
+pub(super) fn summary(core: &Core) -> Option<v1::K3sSummary> {
+    let views = core.registry.views(core.clock.monotonic_ms(), core.clock.wall_ms());
+    let seen = Seen::new(core.k3s_nodes.look(Clone::clone), &views);
+    let named = |wanted: fn(&NodeFacts) -> bool| {
+        let nodes = seen.known.nodes.values().filter(|node| wanted(node));
+        nodes.take(MOST_NAMED).map(|node| seen.name(node).to_owned()).collect()
+    };
+    seen.known.configured.then(|| v1::K3sSummary {
+        nodes: u32::try_from(seen.known.nodes.len()).unwrap_or(u32::MAX),
+        not_ready: named(|node| node.ready != Some(true)),
+        cordoned: named(|node| !node.schedulable),
+        problem: seen.known.problem.clone(),
+    })
 }
 
 fn wire(node: &NodeFacts) -> v1::K3sNodeStatus {

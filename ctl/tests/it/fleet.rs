@@ -78,6 +78,12 @@ pub(crate) fn degraded() -> FleetStatus {
         ..node("spare")
     };
     FleetStatus {
+        k3s: Some(K3sSummary {
+            nodes: 6,
+            not_ready: vec!["pi-3".to_owned()],
+            cordoned: vec!["pi-2".to_owned()],
+            problem: String::new(),
+        }),
         cluster_id: "rh-0123456789ab".to_owned(),
         cluster_name: "rack".to_owned(),
         controller_version: "0.1.0".to_owned(),

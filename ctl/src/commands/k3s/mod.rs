@@ -2,6 +2,7 @@
 
 mod apply;
 mod artifacts;
+mod brief;
 mod check;
 mod cordon;
 mod delete;
@@ -23,6 +24,8 @@ mod uncordon;
 mod upgrade;
 
 use clap::Subcommand;
+
+pub(crate) use brief::{K3sReport, section};
 
 use crate::error::CtlError;
 use crate::exit::ExitStatus;

@@ -2,7 +2,7 @@ use rackhaven_proto::model::Verdict;
 
 use super::StatusReport;
 use crate::commands::node::{NodeReport, node_table};
-use crate::commands::{alerts, backup, power};
+use crate::commands::{alerts, backup, k3s, power};
 use crate::output::{Page, Report};
 use crate::style::Style;
 use crate::text::{Text, cut, width, wrap};
@@ -10,6 +10,8 @@ use crate::units::short_duration;
 
 /// From what age on the data's age is coloured, seconds.
 const OLD_SECONDS: f64 = 30.0;
+/// Rows that the nodes and what is around them want before there is one for K3s.
+const LEAST_ROWS: usize = 16;
 /// A controller that started less than so long ago may not have heard of all nodes yet, seconds.
 const FRESH_SECONDS: f64 = 120.0;
 
@@ -56,19 +58,26 @@ fn draw(report: &StatusReport, page: &Page, head: Vec<String>) -> String {
     };
     let power = report.power.as_ref().map_or_else(Vec::new, |power| power::section(power, page));
     let backups = report.backups.as_ref().map_or_else(Vec::new, |backups| backup::section(backups, page));
+    let mut k3s = report.k3s.as_ref().map_or_else(Vec::new, |k3s| k3s::section(k3s, page));
     let alerts = alerts::section(&report.alerts, report.alerts_firing, page);
     let mut problems = problem_lines(report, page);
     if let Some(rows) = page.rows {
-        let optional = [&problems, &power, &backups, &alerts];
+        let others = head.len() + power.len() + backups.len() + alerts.len();
+        if rows.saturating_sub(others + k3s.len()) < LEAST_ROWS {
+            // What is wrong with it is among the alerts, too.
+            k3s.clear();
+        }
+        let optional = [&problems, &power, &backups, &k3s, &alerts];
         let blanks = 2 + optional.iter().filter(|lines| !lines.is_empty()).count();
-        let room = rows.saturating_sub(head.len() + power.len() + backups.len() + alerts.len() + 1 + blanks);
+        let room =
+            rows.saturating_sub(head.len() + power.len() + backups.len() + k3s.len() + alerts.len() + 1 + blanks);
         // Problems may take what the nodes leave, and a third of the room in any case.
         let for_problems = room.saturating_sub(nodes.len()).max(room / 3);
         shorten(&mut problems, for_problems);
         shorten(&mut nodes, room.saturating_sub(problems.len()));
     }
     let last = last_line(report, page);
-    let sections = [head, alerts, power, backups, nodes, problems, vec![last]];
+    let sections = [head, alerts, power, backups, k3s, nodes, problems, vec![last]];
     let sections: Vec<_> = sections.iter().filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")).collect();
     sections.join("\n\n") + "\n"
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::commands::alerts::AlertReport;
 use crate::commands::backup::BackupsReport;
+use crate::commands::k3s::K3sReport;
 use crate::commands::node::NodeReport;
 use crate::commands::power::PowerReport;
 use crate::connection::Origin;
@@ -26,6 +27,8 @@ pub(crate) struct StatusReport {
     pub(crate) controller: ControllerReport,
     pub(crate) power: Option<PowerReport>,
     pub(crate) backups: Option<BackupsReport>,
+    /// K3s; none where the controller knows none.
+    pub(crate) k3s: Option<K3sReport>,
     pub(crate) alerts: Vec<AlertReport>,
     pub(crate) alerts_firing: u32,
     pub(crate) nodes: Vec<NodeReport>,
@@ -63,6 +66,7 @@ impl StatusReport {
             },
             power: status.power.map(PowerReport::new).transpose()?,
             backups: status.backups.as_ref().map(BackupsReport::new),
+            k3s: status.k3s.as_ref().map(K3sReport::new),
             alerts: status.alerts.iter().map(AlertReport::new).collect::<Result<_, _>>()?,
             alerts_firing: status.firing,
             nodes: status.nodes.into_iter().map(NodeReport::new).collect::<Result<_, _>>()?,
