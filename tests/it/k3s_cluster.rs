@@ -123,7 +123,7 @@ async fn from_blank_boards_to_a_cluster_and_back() {
     // Again there is nothing to do, and nothing is restarted.
     let processes = || rack.nodes.iter().map(|(_, board)| board.process("k3s-agent.service")).collect::<Vec<_>>();
     let before = processes();
-    let again = ctl.json_lines("k3s join pi-1 pi-2").await.unwrap();
+    let again = ctl.json_lines("k3s join --all").await.unwrap();
     let ended = &again.last().unwrap()["ended"];
     assert!(ended.as_array().unwrap().iter().all(|end| end["result"] == "unchanged"), "{ended}");
     assert_eq!(processes(), before);

@@ -136,10 +136,16 @@ impl K3sCluster for K3sClusterService {
         let request = request.into_inner();
         let nodes = if request.all {
             let record = self.core.k3s_cluster.record().map_err(Status::internal)?;
-            let is_in = |name: &NodeName| {
-                record.as_ref().and_then(|record| record.members.get(name)).is_some_and(|member| member.joined)
+            // Members are looked at once more, but not those that are in it as something else.
+            let is_other = |name: &NodeName| {
+                let member = record.as_ref().and_then(|record| record.members.get(name));
+                member.is_some_and(|member| member.joined && member.is_server() != request.server)
             };
-            self.core.registry.names().into_iter().filter(|name| !is_in(name)).collect()
+            let nodes: Vec<_> = self.core.registry.names().into_iter().filter(|name| !is_other(name)).collect();
+            if nodes.is_empty() {
+                return Err(Status::failed_precondition("there is no node that could join"));
+            }
+            nodes
         } else {
             self.nodes(&request.nodes)?
         };
@@ -170,7 +176,7 @@ impl K3sCluster for K3sClusterService {
             name => Some(existing(&self.core, name)?),
         };
         let name = match request.name.as_str() {
-            "" => format!("rackhaven-{}", self.core.clock.wall_ms() / 1000),
+            "" => "rackhaven".to_owned(),
             name => name.to_owned(),
         };
         name.parse::<SnapshotName>().map_err(bad_input)?;

@@ -28,7 +28,7 @@ impl Sequence {
 
     /// Waits until the API sees a node as Ready, with this release.
     pub(super) async fn until_ready(&self, node: &NodeName, version: &K3sVersion) -> Result<(), String> {
-        const STEP: &str = "ready";
+        const STEP: &str = "ready in the cluster";
         let mut last = String::new();
         let ready = async {
             loop {

@@ -5,6 +5,7 @@ use rackhaven_proto::model::NodeName;
 use rackhaven_proto::model::k3s::{Artifact, K3sOrder};
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::controller_message::Body as ToAgent;
+use rackhaven_proto::v1::k3s_finding::Level;
 use rackhaven_proto::v1::k3s_order::Task;
 use rackhaven_proto::v1::k3s_step::State;
 use tokio::time::timeout;
@@ -30,6 +31,9 @@ pub(super) struct Carried {
     pub(super) report: v1::K3sReport,
     /// Whether anything was left to do.
     pub(super) changed: bool,
+    /// So many things were looked at, and so many of them are not quite well.
+    pub(super) looked_at: usize,
+    pub(super) warnings: usize,
 }
 
 impl Sequence {
@@ -82,7 +86,8 @@ impl Sequence {
             return Err(fit(&report.failure));
         }
         let changed = told.steps.iter().any(|step| step.state() == State::Done);
-        Ok(Carried { report, changed })
+        let warnings = told.findings.iter().filter(|finding| finding.level() == Level::Warning).count();
+        Ok(Carried { report, changed, looked_at: told.findings.len(), warnings })
     }
 
     /// A node's session, which is waited for.

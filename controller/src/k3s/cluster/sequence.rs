@@ -88,7 +88,10 @@ impl Sequence {
         let carried = self.order(node, task, Vec::new()).await?;
         match carried.report.needs_reboot {
             true => Ok((true, "counts after the next boot: ctl node reboot".to_owned())),
-            false => Ok((carried.changed, String::new())),
+            false => {
+                let (all, warnings) = (carried.looked_at, carried.warnings);
+                Ok((carried.changed, format!("K3s can run here: {all} things looked at, {warnings} warnings")))
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub(crate) struct JoinArgs {
     /// The nodes
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
     nodes: Vec<String>,
-    /// All nodes of the fleet that are not in the cluster
+    /// All nodes of the fleet but those that are in the cluster as something else
     #[arg(long)]
     all: bool,
     /// As servers; the cluster must keep its state in etcd

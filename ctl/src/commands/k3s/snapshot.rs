@@ -12,10 +12,10 @@ pub(crate) struct SnapshotArgs {
     /// The server on which it is made; otherwise the first
     #[arg(long)]
     node: Option<String>,
-    /// How it is called: lower-case letters, digits, hyphens; otherwise rackhaven- and the time
+    /// How it is called, with the time after it: lower-case letters, digits, hyphens; otherwise rackhaven
     #[arg(long)]
     name: Option<String>,
-    /// How many are kept
+    /// How many of this name are kept
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     keep: u32,
 }
