@@ -94,6 +94,9 @@ pub(crate) fn ready(work: &mut Work, role: K3sRole) -> anyhow::Result<Done> {
         if state.restarts >= first.restarts + MOST_RESTARTS {
             bail!("{unit} ends again and again{}", last_words(work, unit));
         }
+        if state.active == "failed" {
+            bail!("{unit} has failed, and systemd does not start it again{}", last_words(work, unit));
+        }
         if !state.is_active() {
             up_since = None;
             why = format!("{unit} is {} ({})", state.active, state.sub);

@@ -29,6 +29,9 @@ pub use release::{DoubleRelease, VERSION};
 
 /// The program, under any of its names.
 pub fn main() -> ExitCode {
+    // systemd hands on no blocked signals, whoever asked it to start something.
+    let unblocked = nix::sys::signal::SigSet::all().thread_unblock();
+    debug_assert!(unblocked.is_ok());
     let mut words = std::env::args();
     let name = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();

@@ -22,7 +22,7 @@ pub(super) fn write(path: &str, bytes: impl AsRef<[u8]>, mode: u32) -> anyhow::R
     use std::os::unix::fs::PermissionsExt;
     let place = at(path);
     std::fs::create_dir_all(place.parent().context("a file in no folder")?)?;
-    let new = place.with_extension("new");
+    let new = place.with_extension(format!("new-{}", std::process::id()));
     std::fs::write(&new, bytes).with_context(|| format!("writing {path}"))?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode))?;
     std::fs::rename(&new, &place).with_context(|| format!("writing {path}"))

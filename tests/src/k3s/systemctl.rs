@@ -31,12 +31,15 @@ pub(super) struct State {
 }
 
 impl State {
+    /// What was last said of a unit.
+    fn kept(unit: &str) -> Self {
+        let kept = text(&format!("{FOLDER}/{unit}.state")).ok();
+        kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    }
+
     /// What is known of a unit.
     pub(super) fn load(unit: &str) -> Self {
-        let state: Self = text(&format!("{FOLDER}/{unit}.state"))
-            .ok()
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
+        let state = Self::kept(unit);
         let is_alive = state.driver != 0 && kill(Pid::from_raw(state.driver.cast_signed()), None).is_ok();
         if is_alive || state.active == "failed" {
             return state;
@@ -131,19 +134,24 @@ fn show(properties: &str, unit: &str, value_only: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is what systemd does")]
 fn start(unit: &str) -> anyhow::Result<()> {
     if State::load(unit).is_up() {
         return Ok(());
     }
     Unit::parse(&loaded(unit)?).with_context(|| format!("Unit {unit} has a bad unit file setting."))?;
     let _ = fs::remove_file(at(&format!("{FOLDER}/{unit}.stop")));
-    #[expect(clippy::disallowed_methods, reason = "this is what systemd does")]
     let mut driver = Command::new("/proc/self/exe");
     driver.arg0("systemd-double").arg(unit).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // It outlives whoever called, in a group of its own.
     let driver = driver.process_group(0).spawn().context("starting the driver of the unit")?;
-    let sub = "start".to_owned();
-    State { driver: driver.id(), active: "activating".to_owned(), sub, main_pid: 0, restarts: 0 }.save(unit)
+    // It says itself how the unit is.
+    let begun = Instant::now();
+    while State::kept(unit).driver != driver.id() {
+        ensure!(begun.elapsed() < GRACE, "the driver of {unit} says nothing");
+        pause(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the double's clock")]
