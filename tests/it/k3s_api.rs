@@ -27,7 +27,10 @@ fn double(folder: &TempDir, kube: &Kube) -> Arc<Cluster> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_double_keeps_the_rules() {
     let kube = Kube::start().await.unwrap();
-    kube.with(|world| world.add_node("pi-1", true));
+    kube.with(|world| {
+        world.add_node("pi-1", true);
+        world.add_daemon_set("kube-system", "svclb");
+    });
     let folder = tempfile::tempdir().unwrap();
     Rules::of(&kube.admin_kubeconfig(), &folder).await.check().await;
 }
