@@ -4,8 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rackhaven_tests::Saving;
+use nix::sys::signal::Signal;
 use rackhaven_tests::process::{command, run_to_end};
+use rackhaven_tests::{Saving, wait_until};
 
 fn hook(folder: &Path, name: &str, script: &str) {
     fs::create_dir_all(folder).unwrap();
@@ -65,4 +66,28 @@ async fn databases_are_saved_as_consistent_copies() {
     assert_eq!(failed.code, Some(1));
     assert!(failed.out.contains("there is no database"), "{failed:?}");
     assert_eq!(saving.archives().await.unwrap().len(), 1);
+}
+
+/// A hook that holds something, such as a database's lock, hears that the run is over, and lets it go.
+#[tokio::test]
+async fn a_hook_is_asked_to_end_before_it_is_killed() {
+    let saving = Saving::new().unwrap();
+    let (hooks, begun, asked) = (saving.top().join("hooks"), saving.top().join("begun"), saving.top().join("asked"));
+    saving
+        .write_job(&format!(
+            "repository = '{}'\n[hooks]\nbefore = ['hold']\n",
+            saving.top().join("repository").display()
+        ))
+        .unwrap();
+    let script = format!(
+        "trap 'touch {}; exit 1' TERM\ntouch {}\nwhile :; do sleep 0.02; done",
+        asked.display(),
+        begun.display()
+    );
+    hook(&hooks, "hold", &script);
+    let mut running = saving.start(&["run", "--hooks-dir", &hooks.display().to_string()]).unwrap();
+    wait_until("the hook", async || begun.exists()).await.unwrap();
+    running.signal(Signal::SIGTERM).unwrap();
+    running.ended().await.unwrap();
+    assert!(asked.exists(), "{}", running.log());
 }

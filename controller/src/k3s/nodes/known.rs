@@ -24,7 +24,7 @@ pub struct Known {
     pub heard_ms: Option<u64>,
 }
 
-/// [`Known`], kept up to date by [`super::keep`].
+/// [`Known`], kept up to date by [`super::keep()`].
 #[derive(Debug)]
 pub struct Nodes {
     known: Mutex<Known>,
