@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::repository::Archive;
@@ -69,6 +70,14 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// What an error means that the system told of something in a source: gone is gone, at whichever look that shows.
+    pub fn of(error: Errno) -> Self {
+        match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => Self::Vanished,
+            _ => Self::Unreadable,
+        }
+    }
+
     /// How a run ends at best in which this happened.
     pub fn outcome(self) -> Outcome {
         match self {

@@ -237,7 +237,7 @@ pub(super) fn read_attributes(
     problems: &Problems,
 ) -> Attributes {
     reader.read(bearer).unwrap_or_else(|error| {
-        problems.add(path, ProblemKind::Unreadable, format_args!("reading its extended attributes: {error}"));
+        problems.add(path, ProblemKind::of(error), format_args!("reading its extended attributes: {error}"));
         Attributes::default()
     })
 }
@@ -256,12 +256,8 @@ pub(super) fn opened(
             problems.add(path, ProblemKind::Vanished, "something else took its place");
             None
         }
-        Err(error @ (Errno::NOENT | Errno::STALE)) => {
-            problems.add(path, ProblemKind::Vanished, format_args!("opening it: {error}"));
-            None
-        }
         Err(error) => {
-            problems.add(path, ProblemKind::Unreadable, format_args!("opening it: {error}"));
+            problems.add(path, ProblemKind::of(error), format_args!("opening it: {error}"));
             None
         }
     }

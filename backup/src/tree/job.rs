@@ -79,11 +79,7 @@ impl<'a> Worker<'a> {
     fn folder(&self, visit: Visit) -> Done {
         let read = visit.dir.as_ref().map(|dir| Attributes::read(&**dir, Hold::Open));
         let attributes = read.transpose().unwrap_or_else(|error| {
-            self.problems.add(
-                &visit.entry.path,
-                ProblemKind::Unreadable,
-                format_args!("reading its attributes: {error}"),
-            );
+            self.unreadable(&visit.entry.path, "reading its attributes", error);
             None
         });
         done(visit, attributes.unwrap_or_default(), None)
@@ -174,11 +170,7 @@ impl<'a> Worker<'a> {
     }
 
     fn unreadable(&self, path: &[u8], doing: &str, error: Errno) {
-        let kind = match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => ProblemKind::Vanished,
-            _ => ProblemKind::Unreadable,
-        };
-        self.problems.add(path, kind, format_args!("{doing}: {error}"));
+        self.problems.add(path, ProblemKind::of(error), format_args!("{doing}: {error}"));
     }
 }
 

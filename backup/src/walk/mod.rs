@@ -237,11 +237,7 @@ impl<'a> Walk<'a> {
     }
 
     fn problem(&self, path: &[u8], doing: &str, error: Errno) {
-        let kind = match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => ProblemKind::Vanished,
-            _ => ProblemKind::Unreadable,
-        };
-        self.problems.add(path, kind, format_args!("{doing}: {error}"));
+        self.problems.add(path, ProblemKind::of(error), format_args!("{doing}: {error}"));
     }
 }
 

@@ -2,31 +2,41 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::tree::content;
 use super::{Rig, shell};
 use crate::outcome::{Outcome, ProblemKind};
 use crate::stop::Stop;
+use crate::tar::attributes::{AttributeReader, Bearer};
+use crate::tar::segment::read_attributes;
 use crate::tar::{Check, verify};
 
 /// Runs until the outcome is a warning, while another thread does `change` over and over; each archive must be whole.
 fn runs_while(rig: &mut Rig, change: impl Fn(u64) + Sync) {
+    /// Ends the changes, also when an assertion fails: the scope would wait for them for ever.
+    struct Ends<'a>(&'a AtomicBool);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let stop = AtomicBool::new(false);
     let warned = std::thread::scope(|scope| {
+        let _ends = Ends(&stop);
         scope.spawn(|| (0..).take_while(|_| !stop.load(Ordering::Relaxed)).for_each(&change));
-        let warned = (0..50).any(|_| {
+        (0..50).any(|_| {
             let run = rig.full();
             assert_whole(rig, &run.name);
             assert!(run.outcome() <= Outcome::Warn, "{:?}", run.problems.listed());
             run.outcome() == Outcome::Warn
-        });
-        stop.store(true, Ordering::Relaxed);
-        warned
+        })
     });
     assert!(warned, "nobody noticed");
 }
@@ -127,4 +137,21 @@ fn what_fails_while_it_is_read_is_left_out() {
     assert_eq!(run.outcome(), Outcome::Partial);
     assert_eq!(run.problems.listed()[0].path, refusing.to_str().unwrap());
     assert_eq!(run.written.footer.entries, 1);
+}
+
+/// What goes away between being listed and being looked at is told as gone: the archive is not one with parts missing.
+#[test]
+fn gone_is_gone_at_every_look() {
+    for error in [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE] {
+        assert_eq!(ProblemKind::of(error), ProblemKind::Vanished);
+    }
+    for error in [Errno::ACCESS, Errno::IO, Errno::PERM] {
+        assert_eq!(ProblemKind::of(error), ProblemKind::Unreadable);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let there = File::open(folder.path()).unwrap();
+    let problems = crate::outcome::Problems::default();
+    let bearer = Bearer::Named(there.as_fd(), c"gone");
+    read_attributes(&mut AttributeReader::new(), bearer, b"/gone", &problems);
+    assert_eq!(problems.listed()[0].kind, ProblemKind::Vanished);
 }
