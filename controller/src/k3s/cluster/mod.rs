@@ -2,6 +2,7 @@
 
 mod api;
 mod leave;
+mod memory;
 mod order;
 mod record;
 mod sequence;
@@ -12,7 +13,8 @@ mod wanted;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use record::{Access, Member, Memory, Record, Secret, url};
+pub use memory::Memory;
+pub use record::{Access, Member, Record, Secret, url};
 pub use sequence::Sequence;
 pub use teller::{Progress, Teller};
 

@@ -1,8 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-use rackhaven_pki::durable::{self, StateError};
 use rackhaven_pki::{hex, random, sha256};
 use rackhaven_proto::model::NodeName;
 use rackhaven_proto::model::k3s::{Digest, K3sJoinToken, K3sTokenFor};
@@ -10,10 +8,6 @@ use rackhaven_proto::v1;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-
-const FILE: &str = "cluster";
-const KIND: &str = "k3s-cluster";
-const VERSION: u32 = 1;
 
 /// Text that is not shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,15 +74,15 @@ pub struct Member {
     pub version: String,
     /// Whether it was seen as Ready after that.
     pub joined: bool,
-    /// How it is set up.
+    /// KEY=VALUE each, given when it registers.
     pub labels: Vec<String>,
-    /// As above.
+    /// KEY=VALUE:EFFECT each, given when it registers.
     pub taints: Vec<String>,
-    /// As above.
+    /// Its addresses in the cluster; none leaves them to K3s.
     pub node_ips: Vec<String>,
-    /// As above.
+    /// The interface of the pods' network; empty leaves it to K3s.
     pub flannel_iface: String,
-    /// As above.
+    /// Further names and addresses in the API's certificate, for a server.
     pub tls_sans: Vec<String>,
 }
 
@@ -219,55 +213,80 @@ pub fn url(host: &str) -> String {
     if host.contains(':') { format!("https://[{host}]:6443") } else { format!("https://{host}:6443") }
 }
 
-/// The record on the disk, and beside it what the API is reached by.
-#[derive(Debug, Clone)]
-pub struct Memory {
-    folder: PathBuf,
-}
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::wanted::member;
+    use super::{Access, Record, Secret, authority, v1};
 
-impl Memory {
-    /// In the folder for K3s.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
-    }
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
 
-    /// Reads it; none if there is no cluster.
-    ///
-    /// # Errors
-    /// When it is damaged or cannot be read. It is not set aside: its tokens are nowhere else.
-    pub fn load(&self) -> Result<Option<Record>, StateError> {
-        let path = self.folder.join(FILE);
-        let Some(bytes) = durable::read_checked(&path, KIND, VERSION)? else { return Ok(None) };
-        let corrupt = |error: serde_json::Error| StateError::Corrupt { path, reason: error.to_string() };
-        serde_json::from_slice(&bytes).map(Some).map_err(corrupt)
-    }
-
-    /// Replaces it, or removes it with the last member.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn save(&self, record: Option<&Record>) -> Result<(), StateError> {
-        let (path, access) = (self.folder.join(FILE), self.kubeconfig_path());
-        let Some(record) = record else {
-            durable::remove(&access)?;
-            return durable::remove(&path);
-        };
-        std::fs::create_dir_all(&self.folder).map_err(|source| StateError::Io {
-            path: self.folder.clone(),
-            operation: "making",
-            source,
-        })?;
-        let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.clone(), reason: error.to_string() };
-        let bytes = serde_json::to_vec(record).map_err(corrupt)?;
-        durable::replace_checked(&path, KIND, VERSION, &bytes, 0o600)?;
-        match record.kubeconfig() {
-            Some(text) => durable::replace(&access, text.as_bytes(), 0o600),
-            None => durable::remove(&access),
+    /// `master` and `spare` are servers, `pi-1` is an agent; those whose names are given are joined.
+    pub(in crate::k3s::cluster) fn cluster(joined: &[&str]) -> Record {
+        let mut record = Record::new("v1.31.4+k3s1", true).unwrap();
+        record.access = Some(Access { authority_pem: PEM.to_owned(), token: Secret("bearer".to_owned()) });
+        record.disable = vec!["traefik".to_owned()];
+        for (name, host) in [("master", Some("10.0.0.1")), ("spare", Some("fd00::2")), ("pi-1", None)] {
+            let options = v1::K3sNodeOptions::default();
+            let mut new = member(&options, host.map(str::to_owned), record.next_number(), record.version.clone());
+            new.joined = joined.contains(&name);
+            record.members.insert(name.parse().unwrap(), new);
         }
+        record
     }
 
-    /// What the API is reached by.
-    pub fn kubeconfig_path(&self) -> PathBuf {
-        self.folder.join("kubeconfig.yaml")
+    fn settings(record: &Record, name: &str) -> Option<v1::K3sSettings> {
+        record.settings(&name.parse().unwrap())
+    }
+
+    #[test]
+    fn a_node_joins_a_server_that_is_there_with_the_token_of_its_role() {
+        let record = cluster(&["master", "pi-1"]);
+        let hash = rackhaven_pki::hex(&rackhaven_pki::sha256(PEM.as_bytes()));
+        let agent = settings(&record, "pi-1").unwrap();
+        assert_eq!(agent.server_url, "https://10.0.0.1:6443");
+        assert_eq!(agent.token, format!("K10{hash}::node:{}", record.agent_token.0));
+        assert!(
+            agent.agent_token.is_empty()
+                && !agent.embedded_etcd
+                && agent.disable.is_empty()
+                && agent.tls_sans.is_empty()
+        );
+        let spare = settings(&record, "spare").unwrap();
+        assert_eq!(spare.server_url, "https://10.0.0.1:6443");
+        assert_eq!(spare.token, format!("K10{hash}::server:{}", record.server_token.0));
+        assert_eq!((spare.tls_sans, spare.disable), (vec!["fd00::2".to_owned()], vec!["traefik".to_owned()]));
+        // The first has nobody to join, and makes the cluster by the password alone.
+        let first = settings(&record, "master").unwrap();
+        assert_eq!((first.server_url.as_str(), &first.token), ("", &record.server_token.0));
+        // Without a server that is up no agent joins.
+        assert_eq!(settings(&cluster(&[]), "pi-1"), None);
+    }
+
+    /// A server whose disk was lost must not begin another cluster beside the one that goes on.
+    #[test]
+    fn a_server_joins_another_one_wherever_there_is_one() {
+        let first = settings(&cluster(&["master", "spare"]), "master").unwrap();
+        assert_eq!(first.server_url, "https://[fd00::2]:6443");
+        assert!(first.token.contains("::server:"));
+    }
+
+    #[test]
+    fn the_api_is_reached_by_each_server_that_is_up_the_first_first() {
+        assert_eq!(cluster(&[]).kubeconfig(), None);
+        let text = cluster(&["master", "spare", "pi-1"]).kubeconfig().unwrap();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["current-context"], "master");
+        assert_eq!(told["clusters"][1]["cluster"]["server"], "https://[fd00::2]:6443");
+        assert_eq!(told["users"][0]["user"]["token"], "bearer");
+        assert_eq!(told["contexts"].as_array().unwrap().len(), 2);
+    }
+
+    /// By `sha256sum` of a file, and by that of the DER of the last certificate of a bundle.
+    #[test]
+    fn the_authority_is_told_by_the_file_or_by_the_root() {
+        let two = format!("{PEM}-----BEGIN CERTIFICATE-----\nAwQF\n-----END CERTIFICATE-----\n");
+        assert_eq!(authority(PEM).unwrap().0, rackhaven_pki::sha256(PEM.as_bytes()));
+        assert_eq!(authority(&two).unwrap().0, rackhaven_pki::sha256(&[3, 4, 5]));
+        assert!(authority("nothing").is_none());
     }
 }
