@@ -27,142 +27,168 @@ const LOOKS_BEFORE_ASKING: u32 = 8;
 /// Longest file that the engine writes, bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
-/// Which files of an order are not where they belong, by SHA-256.
-///
-/// # Errors
-/// When there is no engine, or it cannot tell.
-pub(super) async fn missing(paths: &Paths, order: &v1::K3sOrder) -> Result<Vec<String>, String> {
-    if !paths.program.exists() {
-        return Err(format!("there is no engine {}: install rackhaven-k3s on the node", paths.program.display()));
-    }
-    if order.artifacts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let input = write_down(paths, order)?;
-    let argv =
-        [paths.program.display().to_string(), "missing".to_owned(), "--order".to_owned(), input.display().to_string()];
-    let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
-    child::run(job, READ).await.map_err(|error| with_causes(&error))
+/// The engine, for one order.
+pub(super) struct Engine<'a> {
+    pub(super) paths: &'a Paths,
+    pub(super) place: Place,
+    pub(super) files: &'a Files,
+    pub(super) order: &'a v1::K3sOrder,
 }
 
-/// The order, for the engine and for root alone: there are secrets in it.
-fn write_down(paths: &Paths, order: &v1::K3sOrder) -> Result<PathBuf, String> {
-    std::fs::create_dir_all(&paths.state).map_err(|error| format!("making {}: {error}", paths.state.display()))?;
-    let path = paths.state.join("order");
-    durable::replace(&path, &order.encode_to_vec(), 0o600).map_err(|error| error.to_string())?;
-    Ok(path)
-}
+impl Engine<'_> {
+    /// Waits for what an earlier run of the agent began, this order or another, whose files and report nobody may touch
+    /// meanwhile. What is told of this one goes to `tell`. Whether it has ended with that, its report told.
+    ///
+    /// # Errors
+    /// When that lasts longer than an order may, or nobody can tell.
+    pub(super) async fn has_ended(&self, tell: impl FnMut(v1::K3sNews)) -> Result<bool, String> {
+        let mut tell = tell;
+        if self.place == Place::Unit {
+            self.unit_ends(&mut tell).await?;
+        }
+        let news = self.told(&self.result());
+        let has_ended = news.is_some();
+        if let Some(news) = news {
+            tell(news);
+            self.forget();
+            self.remove_files();
+        }
+        Ok(has_ended)
+    }
 
-/// Has the engine carry out an order whose files are here. What it tells, the report at the end, goes to `tell`.
-///
-/// # Errors
-/// When there is no report.
-pub(super) async fn run(
-    paths: &Paths,
-    place: Place,
-    files: &Files,
-    order: &v1::K3sOrder,
-    mut tell: impl FnMut(v1::K3sNews),
-) -> Result<(), String> {
-    let [input, result] = ["order", "result"].map(|name| paths.state.join(name));
-    let status = paths.status.join("k3s.status");
-    if place == Place::Unit {
-        // One that an earlier run of the agent began.
-        while unit_runs().await {
-            if let Some(news) = read(&status, &order.id) {
+    /// Which files of the order are not where they belong, by SHA-256. The order is on the disk from here on.
+    ///
+    /// # Errors
+    /// When there is no engine, or it cannot tell.
+    pub(super) async fn missing(&self) -> Result<Vec<String>, String> {
+        let program = &self.paths.program;
+        if !program.exists() {
+            return Err(format!("there is no engine {}: install rackhaven-k3s on the node", program.display()));
+        }
+        let state = &self.paths.state;
+        std::fs::create_dir_all(state).map_err(|error| format!("making {}: {error}", state.display()))?;
+        durable::remove(&self.result()).map_err(|error| error.to_string())?;
+        // For the engine and for root alone: there are secrets in it.
+        durable::replace(&self.input(), &self.order.encode_to_vec(), 0o600).map_err(|error| error.to_string())?;
+        if self.order.artifacts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let argv = self.command("missing", &[("--order", &self.input())]);
+        let job = Job { argv: &argv, environment: &[], stands: false, place: Place::Here };
+        child::run(job, READ).await.map_err(|error| with_causes(&error))
+    }
+
+    /// Has the engine carry the order out, whose files are here. What it tells, the report at the end, goes to `tell`.
+    ///
+    /// # Errors
+    /// When there is no report.
+    pub(super) async fn run(&self, tell: impl FnMut(v1::K3sNews)) -> Result<(), String> {
+        let mut tell = tell;
+        let (input, result, status) = (self.input(), self.result(), self.status());
+        // It is in memory; what is left of another order has its id.
+        let _ = std::fs::remove_file(&status);
+        let folder = &self.paths.status;
+        std::fs::create_dir_all(folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
+        let files = self.files.folder();
+        let paths = [("--order", &*input), ("--artifacts", files), ("--status", &status), ("--result", &result)];
+        let ended = self.follow(&self.command("run", &paths), &mut tell).await;
+        let news = self.told(&result);
+        self.forget();
+        self.remove_files();
+        match (news, ended) {
+            (Some(news), _) => {
                 tell(news);
+                Ok(())
             }
-            tokio::time::sleep(LOOK * LOOKS_BEFORE_ASKING).await;
+            (None, Err(error)) => Err(format!("the engine: {error}")),
+            (None, Ok(())) => Err("the engine ended without a report: it was killed, perhaps".to_owned()),
         }
     }
-    if let Some(news) = read(&result, &order.id) {
-        tell(news);
-        clean(files, order, &input, &result);
-        return Ok(());
-    }
-    let remove = |path: &Path| durable::remove(path).map_err(|error| error.to_string());
-    remove(&result)?;
-    // It is in memory; what is left of another order has its id.
-    let _ = std::fs::remove_file(&status);
-    std::fs::create_dir_all(&paths.status).map_err(|error| format!("making {}: {error}", paths.status.display()))?;
-    let input = write_down(paths, order)?;
-    let mut argv = vec![paths.program.display().to_string(), "run".to_owned()];
-    for (flag, path) in
-        [("--order", &*input), ("--artifacts", files.folder()), ("--status", &status), ("--result", &result)]
-    {
-        argv.extend([flag.to_owned(), path.display().to_string()]);
-    }
-    let ended = follow(place, &argv, || {
-        if let Some(news) = read(&status, &order.id) {
-            tell(news);
-        }
-    });
-    let ended = ended.await;
-    let news = read(&result, &order.id);
-    clean(files, order, &input, &result);
-    match (news, ended) {
-        (Some(news), _) => {
-            tell(news);
-            Ok(())
-        }
-        (None, Err(error)) => Err(format!("the engine: {error}")),
-        (None, Ok(())) => Err("the engine ended without a report: it was killed, perhaps".to_owned()),
-    }
-}
 
-/// Removes an order that will not be carried out: there are secrets in it.
-pub(super) fn forget(paths: &Paths) {
-    if let Err(error) = durable::remove(&paths.state.join("order")) {
-        tracing::warn!(%error, "an order stays on the disk");
-    }
-}
-
-/// Nothing that is secret stays, and nothing that is large once it is where it belongs.
-fn clean(files: &Files, order: &v1::K3sOrder, input: &Path, result: &Path) {
-    for path in [input, result] {
-        if let Err(error) = durable::remove(path) {
-            tracing::warn!(%error, "what was needed for an order stays on the disk");
+    /// Removes the order, in which there are secrets, and its report.
+    pub(super) fn forget(&self) {
+        for path in [self.input(), self.result()] {
+            if let Err(error) = durable::remove(&path) {
+                tracing::warn!(%error, "what was needed for an order stays on the disk");
+            }
         }
     }
-    if !order.artifacts.is_empty() {
-        files.clear();
-    }
-}
 
-/// Runs it to its end.
-async fn follow(place: Place, argv: &[String], mut look: impl FnMut()) -> Result<(), String> {
-    let begun;
-    let stands = place == Place::Unit;
-    let argv = if stands {
-        begun = as_unit(argv);
-        &begun
-    } else {
+    /// What is large is where it belongs now, or of no use.
+    fn remove_files(&self) {
+        if !self.order.artifacts.is_empty() {
+            self.files.clear();
+        }
+    }
+
+    fn input(&self) -> PathBuf {
+        self.paths.state.join("order")
+    }
+
+    fn result(&self) -> PathBuf {
+        self.paths.state.join("result")
+    }
+
+    fn status(&self) -> PathBuf {
+        self.paths.status.join("k3s.status")
+    }
+
+    fn command(&self, verb: &str, paths: &[(&str, &Path)]) -> Vec<String> {
+        let mut argv = vec![self.paths.program.display().to_string(), verb.to_owned()];
+        for (flag, path) in paths {
+            argv.extend([(*flag).to_owned(), path.display().to_string()]);
+        }
         argv
-    };
-    let job = Job { argv, environment: &[], stands, place: Place::Here };
-    let mut running = Box::pin(child::run(job, if stands { ANSWER } else { LONGEST }));
-    let ended = loop {
-        tokio::select! {
-            ended = &mut running => break ended,
-            () = tokio::time::sleep(LOOK) => look(),
-        }
-    };
-    match ended {
-        // What went wrong in it, its report tells.
-        Err(ChildError::Failed { .. }) if !stands => return Ok(()),
-        other => other.map_err(|error| with_causes(&error))?,
-    };
-    if !stands {
-        return Ok(());
     }
-    loop {
-        for _ in 0..LOOKS_BEFORE_ASKING {
-            tokio::time::sleep(LOOK).await;
-            look();
+
+    /// Runs it to its end.
+    async fn follow(&self, argv: &[String], tell: &mut impl FnMut(v1::K3sNews)) -> Result<(), String> {
+        if self.place == Place::Unit {
+            let argv = as_unit(argv);
+            let job = Job { argv: &argv, environment: &[], stands: true, place: Place::Here };
+            child::run(job, ANSWER).await.map_err(|error| with_causes(&error))?;
+            return self.unit_ends(tell).await;
         }
-        if !unit_runs().await {
-            return Ok(());
+        let job = Job { argv, environment: &[], stands: false, place: Place::Here };
+        let mut running = Box::pin(child::run(job, LONGEST));
+        loop {
+            tokio::select! {
+                ended = &mut running => return match ended {
+                    // What went wrong in it, its report tells.
+                    Err(ChildError::Failed { .. }) => Ok(()),
+                    other => other.map(|_said| ()).map_err(|error| with_causes(&error)),
+                },
+                () = tokio::time::sleep(LOOK) => self.look(tell),
+            }
         }
+    }
+
+    /// Waits until systemd runs none.
+    async fn unit_ends(&self, tell: &mut impl FnMut(v1::K3sNews)) -> Result<(), String> {
+        let ends = async {
+            while unit_runs().await {
+                for _ in 0..LOOKS_BEFORE_ASKING {
+                    tokio::time::sleep(LOOK).await;
+                    self.look(tell);
+                }
+            }
+        };
+        let ended = tokio::time::timeout(LONGEST + ANSWER, ends).await;
+        ended.map_err(|_| format!("systemd does not say that {UNIT} has ended"))
+    }
+
+    /// Tells how far it is.
+    fn look(&self, tell: &mut impl FnMut(v1::K3sNews)) {
+        if let Some(news) = self.told(&self.status()) {
+            tell(news);
+        }
+    }
+
+    /// What the engine wrote of this order.
+    fn told(&self, path: &Path) -> Option<v1::K3sNews> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path).ok()?.take(MAX_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+        v1::K3sNews::decode(bytes.as_slice()).ok().filter(|news| news.order_id == self.order.id)
     }
 }
 
@@ -179,7 +205,7 @@ fn as_unit(argv: &[String]) -> Vec<String> {
     words
 }
 
-/// Whether systemd still runs it. If that cannot be known, it does.
+/// Whether systemd still runs it. If that cannot be known, it may.
 async fn unit_runs() -> bool {
     let argv = ["systemctl", "show", "--property=ActiveState", "--value", UNIT].map(str::to_owned);
     let job = Job { argv: &argv, environment: &[], stands: true, place: Place::Here };
@@ -187,11 +213,4 @@ async fn unit_runs() -> bool {
         Ok(said) => !said.last().is_some_and(|state| matches!(state.as_str(), "inactive" | "failed")),
         Err(_) => true,
     }
-}
-
-/// What the engine wrote of this order.
-fn read(path: &Path, order_id: &str) -> Option<v1::K3sNews> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(MAX_FILE_BYTES).read_to_end(&mut bytes).ok()?;
-    v1::K3sNews::decode(bytes.as_slice()).ok().filter(|news| news.order_id == order_id)
 }

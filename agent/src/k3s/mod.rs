@@ -16,6 +16,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::host::linux::Place;
+use engine::Engine;
+use fetch::Trouble;
 use files::Files;
 
 /// Messages that wait to be sent.
@@ -104,32 +106,39 @@ impl K3sOrders {
 
     async fn carry_out(&self, channel: Channel, order: v1::K3sOrder, telling: watch::Sender<v1::K3sNews>) {
         let files = Files::new(self.paths.state.join("files"));
-        let fetched = match engine::missing(&self.paths, &order).await {
-            Ok(missing) => fetch::all(channel, &files, &order, &missing, &telling).await,
-            Err(why) => Err(fetch::Trouble::Failed(why)),
-        };
-        match fetched {
+        let engine = Engine { paths: &self.paths, place: self.place, files: &files, order: &order };
+        match carry_out(&engine, channel, &telling).await {
             Ok(()) => {}
-            Err(fetch::Trouble::Lost(why)) => {
-                return tracing::warn!(why, "an order about K3s was cut short; it goes on when it comes again");
+            Err(Trouble::Lost(why)) => {
+                tracing::warn!(why, "an order about K3s was cut short; it goes on when it comes again");
             }
-            Err(fetch::Trouble::Failed(why)) => {
+            Err(Trouble::Failed(why)) => {
                 tracing::warn!(why, "an order about K3s was not carried out");
-                engine::forget(&self.paths);
-                return telling.send_modify(|news| news.report = failed(why).report);
+                telling.send_modify(|news| news.report = failed(why).report);
             }
-        }
-        let fetched = telling.borrow().steps.clone();
-        let news = engine::run(&self.paths, self.place, &files, &order, |mut news: v1::K3sNews| {
-            news.steps.splice(0..0, fetched.iter().cloned());
-            telling.send_replace(news);
-        });
-        let failure = news.await.err();
-        if let Some(why) = failure {
-            tracing::warn!(why, "an order about K3s was not carried out");
-            telling.send_modify(|news| news.report = failed(why).report);
         }
     }
+}
+
+async fn carry_out(engine: &Engine<'_>, channel: Channel, telling: &watch::Sender<v1::K3sNews>) -> Result<(), Trouble> {
+    let tell = |news| drop(telling.send_replace(news));
+    if engine.has_ended(tell).await.map_err(Trouble::Failed)? {
+        return Ok(());
+    }
+    let fetched = match engine.missing().await {
+        Ok(missing) => fetch::all(channel, engine.files, engine.order, &missing, telling).await,
+        Err(why) => Err(Trouble::Failed(why)),
+    };
+    if fetched.is_err() {
+        engine.forget();
+    }
+    fetched?;
+    let steps = telling.borrow().steps.clone();
+    let run = engine.run(|mut news: v1::K3sNews| {
+        news.steps.splice(0..0, steps.iter().cloned());
+        tell(news);
+    });
+    run.await.map_err(Trouble::Failed)
 }
 
 fn failed(failure: String) -> v1::K3sNews {
