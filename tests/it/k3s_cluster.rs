@@ -55,7 +55,8 @@ impl Rack {
     }
 
     async fn init(&self) -> String {
-        self.ctl().ok(&format!("k3s init master --address {}", self.board(0).address)).await.unwrap()
+        let line = format!("k3s init master --label room=cellar --disable traefik --address {}", self.board(0).address);
+        self.ctl().ok(&line).await.unwrap()
     }
 
     /// A sequence that takes its time, to its good end; what it said.
@@ -117,6 +118,9 @@ async fn from_blank_boards_to_a_cluster_and_back() {
     rack.add(VERSION).await;
     let made = rack.init().await;
     assert!(made.contains("master"), "{made}");
+    // What was said of it stays when nothing is said.
+    let again = ctl.json_lines("k3s init master").await.unwrap();
+    assert_eq!(again.last().unwrap()["ended"][0]["result"], "unchanged", "{again:?}");
     let joined = ctl.ok("k3s join --all --label disk=card").await.unwrap();
     assert!(joined.contains("pi-1") && joined.contains("pi-2"), "{joined}");
     rack.wait_for_nodes(&well(&["pi-1", "pi-2"], VERSION)).await;

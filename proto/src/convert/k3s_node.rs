@@ -9,8 +9,6 @@ use crate::model::{Invalid, plain_text};
 use crate::v1;
 use crate::v1::k3s_order::Task;
 
-/// Most steps, and most findings, of an order.
-const MOST_LINES: usize = 64;
 /// Longest text of a step or a finding, in bytes.
 pub const MAX_K3S_TEXT_BYTES: usize = 2048;
 /// Longest certificates of a cluster, and longest token of an account, in bytes.
@@ -175,47 +173,14 @@ impl From<K3sOrder> for v1::K3sOrder {
     }
 }
 
-/// Refuses what a node tells of an order, if it is not well-formed.
+/// Refuses access to a cluster's API, as a node reports it, that is not well-formed.
 ///
 /// # Errors
-/// The first field that is not.
-pub fn check_k3s_news(news: &v1::K3sNews) -> Result<(), Invalid> {
-    for (field, count) in [("steps", news.steps.len()), ("findings", news.findings.len())] {
-        if count > MOST_LINES {
-            return Err(Invalid::new(field, format!("are {count}, at most {MOST_LINES} are allowed")));
-        }
-    }
-    let known = |field: &str, number: i32, is_known: bool| match is_known {
-        true => Ok(()),
-        false => Err(Invalid::new(field, format!("{number} is not known to this version"))),
-    };
-    for step in &news.steps {
-        use v1::k3s_step::State;
-        plain_text("step.name", &step.name, 64)?;
-        plain_text("step.text", &step.text, MAX_K3S_TEXT_BYTES)?;
-        let state = State::try_from(step.state);
-        known("step.state", step.state, state.is_ok_and(|state| state != State::Unspecified))?;
-    }
-    for finding in &news.findings {
-        use v1::k3s_finding::Level;
-        plain_text("finding.check", &finding.check, 64)?;
-        plain_text("finding.text", &finding.text, MAX_K3S_TEXT_BYTES)?;
-        plain_text("finding.remedy", &finding.remedy, MAX_K3S_TEXT_BYTES)?;
-        let level = Level::try_from(finding.level);
-        known("finding.level", finding.level, level.is_ok_and(|level| level != Level::Unspecified))?;
-    }
-    let Some(report) = &news.report else { return Ok(()) };
-    plain_text("report.failure", &report.failure, MAX_K3S_TEXT_BYTES)?;
-    if let Some(snapshot) = &report.snapshot {
-        plain_text("report.snapshot.path", &snapshot.path, 4096)?;
-    }
-    let Some(access) = &report.access else { return Ok(()) };
-    for (field, text) in
-        [("report.access.authority_pem", &access.authority_pem), ("report.access.token", &access.token)]
-    {
+/// The first field that is not; what it is is not repeated, for it may be the secret itself.
+pub fn check_k3s_access(access: &v1::K3sAccess) -> Result<(), Invalid> {
+    for (field, text) in [("access.authority_pem", &access.authority_pem), ("access.token", &access.token)] {
         let allowed = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\n';
         if text.is_empty() || text.len() > MAX_ACCESS_BYTES || !text.bytes().all(allowed) {
-            // What it is is not repeated: it may be the secret itself.
             return Err(Invalid::new(field, format!("is not 1 to {MAX_ACCESS_BYTES} bytes of text")));
         }
     }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use rackhaven_proto::convert::k3s_node::check_k3s_access;
 use rackhaven_proto::model::NodeName;
 use rackhaven_proto::model::k3s::{K3sSettings, K3sVersion};
 use rackhaven_proto::v1;
@@ -8,7 +9,7 @@ use rackhaven_proto::v1::k3s_order::Task;
 
 use super::record::{Access, Record, Secret};
 use super::teller::{Teller, fit};
-use super::wanted::member;
+use super::wanted::{member, wanted};
 use crate::core::Core;
 
 /// What was asked for, with who asked and who listens.
@@ -119,16 +120,20 @@ impl Sequence {
             version => version.parse(),
         }
         .map_err(|invalid| invalid.to_string())?;
-        let host = match record.members.get(node).and_then(|member| member.server_host.clone()) {
+        let before = record.members.get(node);
+        let host = match before.and_then(|before| before.server_host.clone()) {
             Some(host) if request.address.is_empty() => host,
             _ => self.host(node, &request.address, &options)?,
         };
-        record.version = version.to_string();
-        record.disable.clone_from(&options.disable);
-        if !record.members.get(node).is_some_and(|member| member.joined) {
+        if !before.is_some_and(|before| before.joined) {
             record.embedded_etcd = request.embedded_etcd;
         }
-        record.members.insert(node.clone(), member(&options, Some(host), 0, version.to_string()));
+        let wanted = wanted(before, request.options.as_ref(), Some(host), 0, &version);
+        record.version = version.to_string();
+        if request.options.is_some() {
+            record.disable = options.disable;
+        }
+        record.members.insert(node.clone(), wanted);
         self.install(record, node, &version, request.fix).await
     }
 
@@ -167,11 +172,7 @@ impl Sequence {
             (true, _) => Some(self.host(node, &request.address, &options)?),
         };
         let number = before.map_or_else(|| record.next_number(), |before| before.number);
-        let told = request.options.is_some() || before.is_none();
-        let mut wanted = member(&options, host, number, version.to_string());
-        if let Some(before) = before.filter(|_| !told) {
-            wanted = super::Member { joined: false, version: version.to_string(), ..before.clone() };
-        }
+        let wanted = wanted(before, request.options.as_ref(), host, number, &version);
         record.members.insert(node.clone(), wanted);
         self.install(record, node, &version, request.fix).await
     }
@@ -191,6 +192,7 @@ impl Sequence {
         }
         let mut record = self.record()?;
         if let Some(access) = carried.report.access {
+            check_k3s_access(&access).map_err(|invalid| format!("what it reports: {invalid}"))?;
             record.access = Some(Access { authority_pem: access.authority_pem, token: Secret(access.token) });
         }
         let member = record.members.get_mut(node).ok_or("it has left the cluster meanwhile")?;

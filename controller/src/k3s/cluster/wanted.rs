@@ -77,3 +77,17 @@ pub(super) fn member(
         tls_sans: options.tls_sans.clone(),
     }
 }
+
+/// A node as it is wanted now: as it was before where nothing is said about it.
+pub(super) fn wanted(
+    before: Option<&Member>,
+    options: Option<&v1::K3sNodeOptions>,
+    server_host: Option<String>,
+    number: u32,
+    version: &K3sVersion,
+) -> Member {
+    match (before, options) {
+        (Some(before), None) => Member { server_host, joined: false, version: version.to_string(), ..before.clone() },
+        (_, options) => member(&options.cloned().unwrap_or_default(), server_host, number, version.to_string()),
+    }
+}

@@ -2,7 +2,7 @@ use crate::model::k3s::{K3sOrder, K3sSettings, K3sTask};
 use crate::v1;
 use crate::v1::k3s_order::Task;
 
-use super::check_k3s_news;
+use super::check_k3s_access;
 
 const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -144,43 +144,16 @@ fn orders_need_what_they_need() {
 }
 
 #[test]
-fn news_are_bounded_and_plain() {
-    let step = v1::K3sStep { name: "binary".into(), state: 3, text: "placed".into(), ..v1::K3sStep::default() };
-    let finding = v1::K3sFinding { check: "clock".into(), level: 1, ..v1::K3sFinding::default() };
+fn access_is_bounded_and_plain() {
     let access = v1::K3sAccess { authority_pem: "-----BEGIN\n".into(), token: "hunter22".into() };
-    let report = v1::K3sReport { access: Some(access), ..v1::K3sReport::default() };
-    let news = v1::K3sNews {
-        order_id: "order-1".into(),
-        steps: vec![step.clone()],
-        findings: vec![finding.clone()],
-        report: Some(report.clone()),
-    };
-    assert_eq!(check_k3s_news(&news), Ok(()));
-    assert!(!format!("{news:?}").contains("hunter"));
-    let with_step = |change: fn(&mut v1::K3sStep)| {
-        let mut step = step.clone();
-        change(&mut step);
-        v1::K3sNews { steps: vec![step], ..news.clone() }
-    };
+    assert_eq!(check_k3s_access(&access), Ok(()));
+    assert!(!format!("{access:?}").contains("hunter"));
     for (field, bad) in [
-        ("step.state", with_step(|step| step.state = 0)),
-        ("step.state", with_step(|step| step.state = 9)),
-        ("step.text", with_step(|step| step.text = "\x1b[2J".into())),
-        ("step.text", with_step(|step| step.text = "x".repeat(2049))),
-        ("steps", v1::K3sNews { steps: vec![step.clone(); 65], ..news.clone() }),
-        ("finding.level", v1::K3sNews { findings: vec![v1::K3sFinding { level: 0, ..finding }], ..news.clone() }),
-        (
-            "report.access.token",
-            v1::K3sNews {
-                report: Some(v1::K3sReport {
-                    access: Some(v1::K3sAccess { authority_pem: "x".into(), token: "hunter\u{7}".into() }),
-                    ..report
-                }),
-                ..news.clone()
-            },
-        ),
+        ("access.authority_pem", v1::K3sAccess { authority_pem: String::new(), ..access.clone() }),
+        ("access.authority_pem", v1::K3sAccess { authority_pem: "x".repeat(16 * 1024 + 1), ..access.clone() }),
+        ("access.token", v1::K3sAccess { token: "hunter\u{7}".into(), ..access }),
     ] {
-        let refused = check_k3s_news(&bad).unwrap_err();
+        let refused = check_k3s_access(&bad).unwrap_err();
         assert_eq!(refused.field, field);
         assert!(!refused.reason.contains("hunter"), "{refused}");
     }
