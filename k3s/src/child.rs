@@ -79,7 +79,21 @@ impl Ended {
 ///
 /// # Errors
 /// When it cannot be started, takes too long, says too much, or the engine is to stop.
-pub fn run(mut command: Command, input: &[u8], time: Duration, stop: &Stop) -> io::Result<Ended> {
+pub fn run(command: Command, input: &[u8], time: Duration, stop: &Stop) -> io::Result<Ended> {
+    watch(command, input, time, stop, &mut || {})
+}
+
+/// The same, and looks at what it does while it runs.
+///
+/// # Errors
+/// As there.
+pub fn watch(
+    mut command: Command,
+    input: &[u8],
+    time: Duration,
+    stop: &Stop,
+    look: &mut dyn FnMut(),
+) -> io::Result<Ended> {
     let name = shown(&command.get_program().to_string_lossy());
     let error = |kind: io::ErrorKind, text: String| io::Error::new(kind, format!("{name} {text}"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -102,6 +116,7 @@ pub fn run(mut command: Command, input: &[u8], time: Duration, stop: &Stop) -> i
         if steady() >= deadline {
             break Err(error(io::ErrorKind::TimedOut, format!("took longer than {} s", time.as_secs())));
         }
+        look();
         std::thread::sleep(LOOK);
     };
     // What it left behind in its group goes too, so that its output comes to an end.

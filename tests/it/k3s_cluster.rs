@@ -1,13 +1,11 @@
 //! A K3s cluster made by `ctl`: real controller, agents and engine, with doubles of K3s, of systemd and of the API.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rackhaven_proto::model::NodeState;
-use rackhaven_proto::model::k3s::{Arch, ArtifactKind};
 use rackhaven_tests::k3s::{Board, DoubleRelease, VERSION};
 use rackhaven_tests::wait::wait_for_within;
-use rackhaven_tests::{Agent, Ctl, Fleet, wait_for, wait_until};
+use rackhaven_tests::{Agent, Ctl, Fleet, Proxy, WebFolder, wait_for, wait_until};
 use serde_json::Value;
 
 const NEXT: &str = "v1.32.1+k3s1";
@@ -51,7 +49,7 @@ impl Rack {
     /// Gives the controller a release.
     async fn add(&self, version: &str) {
         let release = DoubleRelease::make(&self.releases.path().join(version), version).unwrap();
-        self.ctl().ok(&added(&release, self.releases.path())).await.unwrap();
+        self.ctl().ok(&release.add()).await.unwrap();
     }
 
     async fn init(&self) -> String {
@@ -91,23 +89,6 @@ impl Rack {
 fn well(agents: &[&str], version: &str) -> Vec<String> {
     let agents = agents.iter().map(|name| format!("{name} agent true true {version}"));
     [format!("master server true true {version}")].into_iter().chain(agents).collect()
-}
-
-/// The command that gives a release to the controller, with the release's own list beside it.
-fn added(release: &DoubleRelease, folder: &Path) -> String {
-    let mut lines = String::new();
-    for artifact in release.artifacts().unwrap() {
-        let name = match (artifact.kind, artifact.arch) {
-            (ArtifactKind::Program, Arch::Amd64) => "k3s".to_owned(),
-            (ArtifactKind::Program, arch) => format!("k3s-{arch}"),
-            (kind, arch) => format!("k3s-airgap-{}", kind.to_string().replace("images", &format!("images-{arch}"))),
-        };
-        lines.push_str(&format!("{}  {name}\n", artifact.sha256));
-    }
-    let list = folder.join(format!("sha256sum-{}.txt", release.version));
-    std::fs::write(&list, lines).unwrap();
-    let paths = [&release.program, &release.images, &list].map(|path| path.display().to_string());
-    format!("k3s artifacts add --version {} {}", release.version, paths.join(" "))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,4 +173,41 @@ async fn whoever_is_killed_at_whichever_step_the_same_again_converges() {
         rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
         rack.ctl().ok("k3s leave pi-1 --yes --no-drain").await.unwrap();
     }
+}
+
+/// Nodes fetch K3s by themselves, over a connection that breaks, and take nothing that is not what the release's list says.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_fetch_files_by_themselves() {
+    let rack = Rack::start(&["master"]).await;
+    let release = DoubleRelease::make(&rack.releases.path().join("web"), VERSION).unwrap();
+    let web = WebFolder::start(&rack.releases.path().join("web")).await.unwrap();
+    let proxy = Proxy::start(web.address()).await.unwrap();
+    let ctl = rack.ctl();
+    let add =
+        |url: &str| format!("k3s artifacts add --version {VERSION} --from {url} --images {}", release.list.display());
+    let told = ctl.ok(&add(&format!("http://{}/absent", proxy.endpoint()))).await.unwrap();
+    assert!(told.contains("/absent/k3s"), "{told}");
+    let line = format!("k3s init master --address {}", rack.board(0).address);
+    let refused = ctl.fails(&line, 1).await.unwrap();
+    assert!(format!("{}{}", refused.out, refused.err).contains("404"), "{refused:?}");
+    // Nothing was installed, and nothing of it is left with the agent.
+    assert!(!rack.board(0).has("/usr/local/bin/k3s"));
+    let length = std::fs::metadata(&release.program).unwrap().len();
+    proxy.break_after(Some(length / 3));
+    ctl.ok(&add(&format!("http://{}/", proxy.endpoint()))).await.unwrap();
+    let listed = ctl.json("k3s artifacts list").await.unwrap();
+    let sources: Vec<_> = listed["artifacts"].as_array().unwrap().iter().map(|one| one["source"].as_str()).collect();
+    assert!(sources.len() == 2 && sources.iter().all(Option::is_some), "{listed}");
+    // What somebody has put there meanwhile is not taken.
+    let bytes = std::fs::read(&release.program).unwrap();
+    let other: Vec<u8> = bytes.iter().enumerate().map(|(at, byte)| if at == 5000 { !byte } else { *byte }).collect();
+    std::fs::write(&release.program, other).unwrap();
+    let refused = ctl.fails(&line, 1).await.unwrap();
+    assert!(format!("{}{}", refused.out, refused.err).contains("its SHA-256 is"), "{refused:?}");
+    assert!(!rack.board(0).has("/usr/local/bin/k3s"));
+    std::fs::write(&release.program, bytes).unwrap();
+    let made = rack.sequence(&line).await;
+    assert!(made.contains("master"), "{made}");
+    rack.wait_for_nodes(&well(&[], VERSION)).await;
+    assert_eq!(std::fs::read_dir(rack.nodes[0].0.state().join("k3s")).unwrap().count(), 0);
 }

@@ -41,6 +41,7 @@ pub mod ups_relay;
 pub mod ups_watch;
 pub mod wait;
 pub mod web;
+pub mod web_folder;
 
 pub use agent::Agent;
 pub use client::Client;
@@ -70,3 +71,4 @@ pub use ups::Ups;
 pub use ups_relay::UpsRelay;
 pub use ups_watch::UpsWatch;
 pub use wait::{wait_for, wait_for_within, wait_until};
+pub use web_folder::WebFolder;

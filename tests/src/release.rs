@@ -58,13 +58,7 @@ impl Release {
     /// # Errors
     /// When one of them cannot be read.
     pub fn list(&self, names: &[&str]) -> anyhow::Result<PathBuf> {
-        let mut lines = String::new();
-        for name in names {
-            lines.push_str(&format!("{}  {name}\n", hex(&sha256(&fs::read(self.path(name))?))));
-        }
-        let path = self.path("sha256sum.txt");
-        fs::write(&path, lines)?;
-        Ok(path)
+        write_list(&self.folder, names)
     }
 
     /// The command that gives all of these, with their list, to the controller.
@@ -72,8 +66,23 @@ impl Release {
     /// # Errors
     /// When one of them cannot be read.
     pub fn add(&self, version: &str, names: &[&str]) -> anyhow::Result<String> {
-        let files = names.iter().map(|name| self.path(name)).chain([self.list(names)?]);
-        let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
-        Ok(format!("k3s artifacts add --version {version} {}", files.join(" ")))
+        let files: Vec<_> = names.iter().map(|name| self.path(name)).chain([self.list(names)?]).collect();
+        Ok(add_command(version, &files))
     }
+}
+
+/// Writes a release's own list of files in a folder.
+pub(crate) fn write_list(folder: &Path, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut lines = String::new();
+    for name in names {
+        lines.push_str(&format!("{}  {name}\n", hex(&sha256(&fs::read(folder.join(name))?))));
+    }
+    let path = folder.join("sha256sum.txt");
+    fs::write(&path, lines)?;
+    Ok(path)
+}
+
+pub(crate) fn add_command(version: &str, files: &[PathBuf]) -> String {
+    let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    format!("k3s artifacts add --version {version} {}", files.join(" "))
 }

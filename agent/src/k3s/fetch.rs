@@ -48,6 +48,8 @@ pub(super) async fn all(
     artifacts.retain(|artifact| missing.contains(&artifact.sha256.to_string()));
     let (these, room) = (artifacts.clone(), files.clone());
     beside(move || room.make_room(&these)).await?;
+    // The engine fetches what is not the controller's.
+    artifacts.retain(|artifact| artifact.source.is_none());
     let mut client = K3sNodesClient::new(channel);
     for artifact in artifacts {
         let total_bytes = artifact.bytes;

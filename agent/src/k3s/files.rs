@@ -156,6 +156,7 @@ mod tests {
             bytes: bytes.len() as u64,
             sha256: Digest(rackhaven_pki::sha256(bytes)),
             added_unix_ms: 0,
+            source: None,
         }
     }
 

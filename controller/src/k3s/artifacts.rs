@@ -3,8 +3,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rackhaven_pki::{hex, random};
-use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest};
+use rackhaven_pki::{durable, hex, random};
+use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest, Source};
 use ring::digest::{Context, SHA256};
 
 /// So much of the disk is left to the controller's own state, bytes.
@@ -13,6 +13,9 @@ const KEPT_FREE_BYTES: u64 = 256 << 20;
 const TELLING_BYTES: usize = 512;
 /// What a file ends with that is not whole yet.
 const PARTIAL: &str = "partial";
+/// What a file ends with that says where another is, and its longest text, bytes.
+const SOURCE: &str = ".source";
+const MAX_SOURCE_BYTES: u64 = 4096;
 
 /// Why a file was not taken or found.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +50,8 @@ fn disk(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Artif
     move |source| ArtifactError::Disk { operation, path, source }
 }
 
-/// The files of releases, in folders VERSION/ARCH, each under its kind and its SHA-256: what has such a name is whole.
+/// The files of releases, in folders VERSION/ARCH, each under its kind and its SHA-256: what has such a name is whole. Where
+/// nodes fetch one by themselves there is its source, in a file of that name with an end of its own.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     folder: PathBuf,
@@ -107,6 +111,9 @@ impl Artifacts {
         piece_bytes: usize,
         mut take: impl FnMut(Vec<u8>) -> bool,
     ) -> Result<(), ArtifactError> {
+        if artifact.source.is_some() {
+            return Err(ArtifactError::Wrong("nodes fetch it by themselves".to_owned()));
+        }
         let path = self.path(artifact);
         let mut file = File::open(&path).map_err(disk("opening", &path))?;
         file.seek(SeekFrom::Start(offset_bytes)).map_err(disk("reading", &path))?;
@@ -139,8 +146,23 @@ impl Artifacts {
         Ok(Incoming { artifact, path, partial, file, first: Vec::new(), hash: Context::new(&SHA256), written: 0 })
     }
 
+    /// Takes up where nodes fetch a file by themselves, and removes what that replaces.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn pin(&self, artifact: &Artifact) -> Result<Artifact, ArtifactError> {
+        let path = self.path(artifact);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).map_err(disk("making", folder))?;
+        let source = artifact.source.as_ref().map_or("", Source::as_str);
+        durable::replace(&path, source.as_bytes(), 0o600)
+            .map_err(|error| disk("writing", &path)(io::Error::other(error)))?;
+        take_place(&path, artifact.kind)
+    }
+
     fn path(&self, artifact: &Artifact) -> PathBuf {
-        let name = format!("{}.{}", artifact.kind, artifact.sha256);
+        let end = if artifact.source.is_some() { SOURCE } else { "" };
+        let name = format!("{}.{}{end}", artifact.kind, artifact.sha256);
         self.folder.join(artifact.version.as_str()).join(artifact.arch.as_str()).join(name)
     }
 
@@ -161,18 +183,36 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 /// What a file is by its place; none if it is nothing of ours.
 fn read(path: &Path) -> Option<Artifact> {
     let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
-    let (kind, sha256) = name(path)?.rsplit_once('.').map(|(kind, sha256)| (kind.to_owned(), sha256.to_owned()))?;
-    let arch = path.parent()?;
+    let own = name(path)?;
     let metadata = fs::metadata(path).ok()?;
+    let (own, bytes, source) = match own.strip_suffix(SOURCE) {
+        Some(own) if metadata.len() <= MAX_SOURCE_BYTES => (own, 0, Some(fs::read_to_string(path).ok()?.parse().ok()?)),
+        Some(_) => return None,
+        None => (own.as_str(), metadata.len(), None),
+    };
+    let (kind, sha256) = own.rsplit_once('.')?;
+    let arch = path.parent()?;
     let added = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Some(Artifact {
         version: name(arch.parent()?)?.parse().ok()?,
         arch: name(arch)?.parse().ok()?,
         kind: kind.parse().ok()?,
-        bytes: metadata.len(),
+        bytes,
         sha256: sha256.parse().ok()?,
         added_unix_ms: i64::try_from(added.as_millis()).unwrap_or(i64::MAX),
+        source,
     })
+}
+
+/// Removes what a file of this kind replaces, once that is in its place.
+fn take_place(path: &Path, kind: ArtifactKind) -> Result<Artifact, ArtifactError> {
+    for other in entries(path.parent().unwrap_or(path)) {
+        let replaced = read(&other).is_some_and(|other| kind.replaces(other.kind));
+        if replaced && other != path {
+            fs::remove_file(&other).map_err(disk("removing", &other))?;
+        }
+    }
+    read(path).ok_or_else(|| ArtifactError::Wrong("it is gone".to_owned()))
 }
 
 /// A file that comes in. Dropped before its end, nothing of it stays.
@@ -250,13 +290,7 @@ impl Incoming {
         fs::rename(&self.partial, &self.path).map_err(disk("naming", &self.path))?;
         let folder = self.path.parent().unwrap_or(&self.path);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk("writing", folder))?;
-        for path in entries(folder) {
-            let replaced = read(&path).is_some_and(|other| self.artifact.kind.replaces(other.kind));
-            if replaced && path != self.path {
-                fs::remove_file(&path).map_err(disk("removing", &path))?;
-            }
-        }
-        read(&self.path).ok_or_else(|| ArtifactError::Wrong("it is gone".to_owned()))
+        take_place(&self.path, self.artifact.kind)
     }
 }
 
@@ -268,90 +302,4 @@ impl Drop for Incoming {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Arch, Artifact, ArtifactError, ArtifactKind, Artifacts, Digest};
-
-    fn program(length: usize, machine: u8) -> Vec<u8> {
-        let mut program = vec![b'x'; length];
-        program[..4].copy_from_slice(b"\x7fELF");
-        program[18..20].copy_from_slice(&[machine, 0]);
-        program
-    }
-
-    fn artifact(bytes: &[u8]) -> Artifact {
-        Artifact {
-            version: "v1.31.4+k3s1".parse().unwrap(),
-            arch: Arch::Arm64,
-            kind: ArtifactKind::Program,
-            bytes: bytes.len() as u64,
-            sha256: Digest(rackhaven_pki::sha256(bytes)),
-            added_unix_ms: 0,
-        }
-    }
-
-    fn add(artifacts: &Artifacts, artifact: Artifact, pieces: &[&[u8]]) -> Result<Artifact, ArtifactError> {
-        let mut incoming = artifacts.begin(artifact)?;
-        for piece in pieces {
-            incoming.write(piece)?;
-        }
-        incoming.check()?;
-        incoming.keep()
-    }
-
-    fn left(folder: &std::path::Path) -> usize {
-        Artifacts::new(folder.to_owned()).files().len()
-    }
-
-    #[test]
-    fn what_is_not_whole_and_right_is_refused_and_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::new(folder.path().join("k3s"));
-        let good = program(2000, 0xb7);
-        let other = program(2000, 0x3e);
-        let (begin, end) = good.split_at(100);
-        for (pieces, artifact, refusal) in [
-            (vec![begin], artifact(&good), "it ended after 100 of 2000 bytes"),
-            (vec![begin, end, b"x"], artifact(&good), "more than the 2000 bytes"),
-            (vec![begin, &[b'y'; 1900]], artifact(&good), "its SHA-256 is"),
-            (vec![&other], artifact(&other), "it is a program for amd64, not for arm64"),
-            (vec![b"#!/bin/sh"], artifact(b"#!/bin/sh"), "it does not begin as k3s does"),
-        ] {
-            let refused = add(&artifacts, artifact, &pieces).unwrap_err().to_string();
-            assert!(refused.starts_with(refusal), "{refused}");
-            assert_eq!((artifacts.list().len(), left(&folder.path().join("k3s"))), (0, 0), "{refusal}");
-        }
-        let huge = Artifact { bytes: Artifact::MOST_BYTES << 20, ..artifact(&good) };
-        assert!(matches!(artifacts.begin(huge).map(drop), Err(ArtifactError::NoRoom { .. })));
-    }
-
-    #[test]
-    fn a_file_is_kept_and_replaces_the_one_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::new(folder.path().to_owned());
-        let (first, second) = (program(600, 0xb7), program(700, 0xb7));
-        for bytes in [&first, &first, &second] {
-            let kept = add(&artifacts, artifact(bytes), &[&bytes[..10], &bytes[10..]]).unwrap();
-            assert_eq!(artifacts.list(), [kept]);
-        }
-        let images = |kind: ArtifactKind, first: &[u8]| {
-            add(&artifacts, Artifact { kind, ..artifact(first) }, &[first]).unwrap();
-        };
-        images(ArtifactKind::ImagesGz, &[0x1f, 0x8b, 1]);
-        images(ArtifactKind::ImagesZst, &[0x28, 0xb5, 0x2f, 0xfd]);
-        let kinds: Vec<_> = artifacts.list().iter().map(|artifact| artifact.kind).collect();
-        assert_eq!(kinds, [ArtifactKind::Program, ArtifactKind::ImagesZst]);
-        // What a killed controller left, and what is none of ours.
-        let arch = folder.path().join("v1.31.4+k3s1/arm64");
-        for stray in ["0011.partial", "notes.txt", "k3s.0011"] {
-            std::fs::write(arch.join(stray), "x").unwrap();
-        }
-        artifacts.clean();
-        assert_eq!((artifacts.list().len(), left(folder.path())), (2, 4));
-        for stray in ["notes.txt", "k3s.0011"] {
-            std::fs::remove_file(arch.join(stray)).unwrap();
-        }
-        assert_eq!(artifacts.remove(|artifact| artifact.arch == Arch::Amd64).unwrap(), []);
-        assert_eq!(artifacts.remove(|_| true).unwrap().len(), 2);
-        assert!(super::entries(folder.path()).is_empty());
-    }
-}
+mod tests;

@@ -91,6 +91,7 @@ mod tests {
             bytes: 3,
             sha256: Digest([7; 32]),
             added_unix_ms: 0,
+            source: None,
         };
         let desk = OrderDesk::default();
         let ordered = desk.begin("a".to_owned(), node("pi-1"), vec![file.clone()]);

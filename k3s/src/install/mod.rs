@@ -2,6 +2,7 @@
 
 mod account;
 pub mod config;
+mod download;
 mod place;
 pub mod plan;
 mod run;
@@ -32,6 +33,7 @@ pub fn install(work: &mut Work, order: &K3sOrder, settings: &K3sSettings, fix: b
     let mut seen = BTreeMap::new();
     work.step("files", |work| {
         seen = place::look(work, &all)?;
+        download::all(work, &place::missing(&all, &seen))?;
         place::check_artifacts(work, &all, &seen)
     })?;
     let was_ours = Record::load(work.root)?.is_some();

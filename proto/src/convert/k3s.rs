@@ -11,8 +11,13 @@ impl TryFrom<v1::Artifact> for Artifact {
             .as_slice()
             .try_into()
             .map_err(|_| Invalid::new("sha256", format!("{} bytes, not 32", wire.sha256.len())))?;
-        if !(1..=Self::MOST_BYTES).contains(&wire.bytes) {
-            return Err(Invalid::new("bytes", format!("{} is not between 1 and {}", wire.bytes, Self::MOST_BYTES)));
+        let source = (!wire.source.is_empty()).then(|| wire.source.parse()).transpose()?;
+        let least = u64::from(source.is_none());
+        if !(least..=Self::MOST_BYTES).contains(&wire.bytes) {
+            return Err(Invalid::new(
+                "bytes",
+                format!("{} is not between {least} and {}", wire.bytes, Self::MOST_BYTES),
+            ));
         }
         Ok(Self {
             version: wire.version.parse()?,
@@ -21,6 +26,7 @@ impl TryFrom<v1::Artifact> for Artifact {
             bytes: wire.bytes,
             sha256: Digest(digest),
             added_unix_ms: wire.added_unix_ms,
+            source,
         })
     }
 }
@@ -34,6 +40,7 @@ impl From<Artifact> for v1::Artifact {
             bytes: artifact.bytes,
             sha256: artifact.sha256.0.to_vec(),
             added_unix_ms: artifact.added_unix_ms,
+            source: artifact.source.map_or_else(String::new, |source| source.as_str().to_owned()),
         }
     }
 }

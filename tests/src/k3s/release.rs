@@ -10,6 +10,7 @@ use rackhaven_pki::sha256;
 use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest};
 
 use crate::process::command;
+use crate::release::{add_command, write_list};
 
 /// The release that the double is, if nothing else is written at its end.
 pub const VERSION: &str = "v1.31.4+k3s1";
@@ -40,31 +41,38 @@ pub struct DoubleRelease {
     pub program: PathBuf,
     /// Images, which nobody unpacks.
     pub images: PathBuf,
+    /// The release's own list of both.
+    pub list: PathBuf,
 }
 
 impl DoubleRelease {
-    /// Makes them in a folder.
+    /// Makes them in a folder of their own, by the names that a release gives them.
     ///
     /// # Errors
     /// When the double has not been built, or nothing can be written.
     pub fn make(folder: &Path, version: &str) -> anyhow::Result<Self> {
         let arch = arch()?;
         fs::create_dir_all(folder)?;
-        let program = folder.join(format!("k3s-{arch}-{version}"));
+        let names = match arch {
+            Arch::Amd64 => ["k3s".to_owned(), "k3s-airgap-images-amd64.tar.zst".to_owned()],
+            arch => [format!("k3s-{arch}"), format!("k3s-airgap-images-{arch}.tar.zst")],
+        };
+        let [program, images] = names.each_ref().map(|name| folder.join(name));
         // What helps to debug it is ten times as long.
         let stripped = command("strip").arg("-o").arg(&program).arg(double()?).status().context("starting strip")?;
         ensure!(stripped.success(), "strip: {stripped}");
-        let mut program = fs::read(program).context("reading the double")?;
-        program.extend_from_slice(format!("{MARK}{version}\n").as_bytes());
-        let images = [&[0x28, 0xb5, 0x2f, 0xfd][..], format!("images of {version}").as_bytes()].concat();
-        let release = Self {
-            version: version.to_owned(),
-            program: folder.join(format!("k3s-{arch}-{version}")),
-            images: folder.join(format!("k3s-airgap-images-{arch}-{version}.tar.zst")),
-        };
-        fs::write(&release.program, program).context("writing the program")?;
-        fs::write(&release.images, images).context("writing the images")?;
-        Ok(release)
+        let bytes = fs::read(&program).context("reading the double")?;
+        let end = format!("{MARK}{version}\n");
+        fs::write(&program, [bytes.as_slice(), end.as_bytes()].concat()).context("writing the program")?;
+        let bytes = [&[0x28, 0xb5, 0x2f, 0xfd][..], format!("images of {version}").as_bytes()].concat();
+        fs::write(&images, bytes).context("writing the images")?;
+        let list = write_list(folder, &names.each_ref().map(String::as_str))?;
+        Ok(Self { version: version.to_owned(), program, images, list })
+    }
+
+    /// The command that gives them to the controller.
+    pub fn add(&self) -> String {
+        add_command(&self.version, &[self.program.clone(), self.images.clone(), self.list.clone()])
     }
 
     /// As an order names them.
@@ -81,6 +89,7 @@ impl DoubleRelease {
                 bytes: bytes.len() as u64,
                 sha256: Digest(sha256(&bytes)),
                 added_unix_ms: 0,
+                source: None,
             })
         };
         Ok(vec![of(&self.program, ArtifactKind::Program)?, of(&self.images, ArtifactKind::ImagesZst)?])

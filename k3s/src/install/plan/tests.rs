@@ -10,7 +10,7 @@ use crate::paths::{ACCOUNT, AGENT_TOKEN, CONFIG, IMAGES, LINKS, PROGRAM, TOKEN};
 
 fn artifact(kind: ArtifactKind, arch: Arch) -> Artifact {
     let version = "v1.31.4+k3s1".parse().unwrap();
-    Artifact { version, arch, kind, bytes: 3, sha256: sha256(kind.as_str().as_bytes()), added_unix_ms: 0 }
+    Artifact { version, arch, kind, bytes: 3, sha256: sha256(kind.as_str().as_bytes()), added_unix_ms: 0, source: None }
 }
 
 fn as_wanted(all: &[Wanted]) -> BTreeMap<String, Seen> {

@@ -40,6 +40,7 @@ fn artifact(kind: &str, arch: &str, version: &str) -> v1::Artifact {
         bytes: 1,
         sha256: vec![7; 32],
         added_unix_ms: 0,
+        source: String::new(),
     }
 }
 

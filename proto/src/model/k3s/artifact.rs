@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Source;
 use crate::model::Invalid;
 
 /// The name of a release, such as `v1.31.4+k3s1` or `v1.32.0-rc2+k3s1`. Ordered as releases are.
@@ -212,7 +213,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A file of a release that the controller keeps.
+/// A file of a release that nodes can have: from the controller, or from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// Of which release.
@@ -221,12 +222,14 @@ pub struct Artifact {
     pub arch: Arch,
     /// What it is.
     pub kind: ArtifactKind,
-    /// How long it is.
+    /// How long it is; 0 where that is not known, which may be so with a source only.
     pub bytes: u64,
     /// What it must have.
     pub sha256: Digest,
     /// When it was taken up, milliseconds since 1970-01-01 UTC; 0 before.
     pub added_unix_ms: i64,
+    /// Where nodes fetch it from; none if the controller keeps it.
+    pub source: Option<Source>,
 }
 
 impl Artifact {

@@ -12,7 +12,7 @@ use tokio::time::interval;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Response;
 
-use super::chosen::{Chosen, choose};
+use super::chosen::{Chosen, choose, elsewhere};
 use super::report::ArtifactsReport;
 use crate::connection::Connection;
 use crate::error::CtlError;
@@ -33,6 +33,13 @@ pub(crate) struct AddArgs {
     /// The release they are of, such as v1.31.4+k3s1
     #[arg(long)]
     version: K3sVersion,
+    /// The folder of the release on a web server, from which nodes fetch files by themselves: then only its sha256sum-….txt
+    /// are given as files, and what else comes has to have a SHA-256 that stands there
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
+    /// With --from, the images too, for nodes whose pods have no internet
+    #[arg(long, requires = "from")]
+    images: bool,
     /// Files of the release: k3s, k3s-arm64, k3s-airgap-images-arm64.tar.zst, …, and its sha256sum-….txt
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -40,7 +47,10 @@ pub(crate) struct AddArgs {
 
 /// Checks all files, then hands over those that the controller does not have.
 pub(super) async fn run(args: AddArgs, invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
-    let chosen = choose(&args.version, &args.files)?;
+    let chosen = match &args.from {
+        Some(folder) => elsewhere(&args.version, folder, args.images, &args.files)?,
+        None => choose(&args.version, &args.files)?,
+    };
     let connection = invocation.connect().await?;
     let known = connection.answer(connection.k3s().list_artifacts(ListArtifactsRequest {})).await?.artifacts;
     let mut added = Vec::new();
@@ -49,7 +59,7 @@ pub(super) async fn run(args: AddArgs, invocation: &mut Invocation) -> Result<Ex
         let same = |other: &&Artifact| Artifact { added_unix_ms: 0, ..(*other).clone() } == wire;
         match known.iter().find(same) {
             Some(same) => {
-                invocation.console.note(&format!("{}: the controller has it already", file.path.display()));
+                invocation.console.note(&format!("{}: the controller has it already", file.name));
                 added.push(same.clone());
             }
             None => added.push(hand_over(&file, wire, &connection, invocation).await?),
@@ -65,12 +75,12 @@ async fn hand_over(
     connection: &Connection,
     invocation: &mut Invocation,
 ) -> Result<Artifact, CtlError> {
-    let shown = file.path.display().to_string();
+    let shown = file.name.clone();
     let whole = artifact.bytes;
     let sent = Cell::new(0);
     let (chunks, outgoing) = mpsc::channel(QUEUE_LENGTH);
     let mut client = connection.k3s();
-    let fed = feed(&file.path, artifact, chunks, &sent);
+    let fed = feed(file.path.as_deref(), artifact, chunks, &sent);
     let handed = async { tokio::join!(client.add_artifact(ReceiverStream::new(outgoing)), fed) };
     tokio::pin!(handed);
     let mut tell = interval(TELL);
@@ -90,8 +100,16 @@ async fn hand_over(
 }
 
 /// Sends what it is, then its bytes; until its end, or until the controller wants no more, and says why in its answer.
-async fn feed(path: &Path, artifact: Artifact, chunks: Sender<ArtifactChunk>, sent: &Cell<u64>) -> io::Result<()> {
-    let mut source = File::open(path)?;
+async fn feed(
+    path: Option<&Path>,
+    artifact: Artifact,
+    chunks: Sender<ArtifactChunk>,
+    sent: &Cell<u64>,
+) -> io::Result<()> {
+    let mut source: Box<dyn Read> = match path {
+        Some(path) => Box::new(File::open(path)?),
+        None => Box::new(io::empty()),
+    };
     let mut chunk = ArtifactChunk { artifact: Some(artifact), data: Vec::new() };
     while chunks.send(chunk).await.is_ok() {
         let mut data = vec![0; CHUNK_BYTES];

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest, K3sVersion};
+use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest, K3sVersion, Source};
 use ring::digest::{Context, SHA256};
 
 use crate::error::CtlError;
@@ -14,10 +14,13 @@ const MAX_LIST_BYTES: u64 = 64 * 1024;
 /// Read at a time, bytes.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// A file that will be handed over.
+/// A file that will be handed over, or of which nothing but what it is.
 #[derive(Debug)]
 pub(super) struct Chosen {
-    pub(super) path: PathBuf,
+    /// What it is called towards people.
+    pub(super) name: String,
+    /// None if nodes fetch it by themselves.
+    pub(super) path: Option<PathBuf>,
     pub(super) artifact: Artifact,
 }
 
@@ -27,16 +30,55 @@ pub(super) struct Chosen {
 /// When one cannot be read, is nothing of a release, or is in none of the lists with the SHA-256 that it has.
 pub(super) fn choose(version: &K3sVersion, paths: &[PathBuf]) -> Result<Vec<Chosen>, CtlError> {
     let (lists, files): (Vec<_>, Vec<_>) = paths.iter().partition(|path| is_list(path));
+    let listed = read_lists(lists)?;
+    files.into_iter().map(|path| look(version, path, &listed)).collect()
+}
+
+/// What nodes fetch by themselves from a folder of this URL: the programs that stand in the lists, and `images` too.
+///
+/// # Errors
+/// When something else than lists was given, one cannot be read, or the URL is none.
+pub(super) fn elsewhere(
+    version: &K3sVersion,
+    folder: &str,
+    images: bool,
+    paths: &[PathBuf],
+) -> Result<Vec<Chosen>, CtlError> {
+    if let Some(other) = paths.iter().find(|path| !is_list(path)) {
+        let text = format!("{}: with --from only lists of checksums, sha256sum-….txt, are given", other.display());
+        return Err(CtlError::usage(text));
+    }
+    let mut chosen: Vec<Chosen> = Vec::new();
+    for (sha256, name) in read_lists(paths.iter())? {
+        let program = program_by_name(&name).map(|arch| (arch, ArtifactKind::Program));
+        // Of the forms in which there are images, the shortest is enough.
+        let packed = images && name.ends_with(".tar.zst");
+        let known = program.or_else(|| packed.then(|| Some((arch_by_name(&name)?, ArtifactKind::ImagesZst)))?);
+        let Some((arch, kind)) = known else { continue };
+        let source: Source = format!("{}/{name}", folder.trim_end_matches('/'))
+            .parse()
+            .map_err(|invalid: rackhaven_proto::Invalid| CtlError::usage(format!("--from: {}", invalid.reason)))?;
+        let version = version.clone();
+        let artifact = Artifact { version, arch, kind, bytes: 0, sha256, added_unix_ms: 0, source: Some(source) };
+        chosen.push(Chosen { name, path: None, artifact });
+    }
+    match chosen.is_empty() {
+        true => Err(CtlError::failed("the lists name no program of K3s: k3s, k3s-arm64 or k3s-armhf")),
+        false => Ok(chosen),
+    }
+}
+
+fn read_lists<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<(Digest, String)>, CtlError> {
     let mut listed = Vec::new();
-    for path in lists {
+    for path in paths {
         listed.extend(read_list(path)?);
     }
-    if listed.is_empty() {
-        return Err(CtlError::usage("the release's list of checksums is missing; nothing was done").hint(
+    match listed.is_empty() {
+        true => Err(CtlError::usage("the release's list of checksums is missing; nothing was done").hint(
             "give it too: the file sha256sum-amd64.txt, sha256sum-arm64.txt or sha256sum-arm.txt of the release",
-        ));
+        )),
+        false => Ok(listed),
     }
-    files.into_iter().map(|path| look(version, path, &listed)).collect()
 }
 
 fn is_list(path: &Path) -> bool {
@@ -61,6 +103,16 @@ fn read_list(path: &Path) -> Result<Vec<(Digest, String)>, CtlError> {
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     file.take(MAX_LIST_BYTES).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
     parse_list(&text).map_err(failed)
+}
+
+/// For which processors a program is, by the release's name for it.
+fn program_by_name(name: &str) -> Option<Arch> {
+    match name {
+        "k3s" => Some(Arch::Amd64),
+        "k3s-arm64" => Some(Arch::Arm64),
+        "k3s-armhf" => Some(Arch::Armhf),
+        _ => None,
+    }
 }
 
 /// For which processors images are, by the release's name for them: what they hold does not tell.
@@ -102,8 +154,8 @@ fn look(version: &K3sVersion, path: &Path, listed: &[(Digest, String)]) -> Resul
         _ => arch_by_name(name)
             .ok_or_else(|| failed(format!("the list calls it {name:?}, which does not tell for which processors")))?,
     };
-    let artifact = Artifact { version: version.clone(), arch, kind, bytes, sha256, added_unix_ms: 0 };
-    Ok(Chosen { path: path.to_owned(), artifact })
+    let artifact = Artifact { version: version.clone(), arch, kind, bytes, sha256, added_unix_ms: 0, source: None };
+    Ok(Chosen { name: shown.to_string(), path: Some(path.to_owned()), artifact })
 }
 
 #[cfg(test)]

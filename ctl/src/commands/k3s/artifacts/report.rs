@@ -19,9 +19,10 @@ struct ArtifactReport {
     version: String,
     arch: &'static str,
     kind: &'static str,
-    bytes: u64,
+    bytes: Option<u64>,
     sha256: String,
     added: Option<String>,
+    source: Option<String>,
 }
 
 impl ArtifactsReport {
@@ -33,9 +34,10 @@ impl ArtifactsReport {
                 version: artifact.version.to_string(),
                 arch: artifact.arch.as_str(),
                 kind: artifact.kind.as_str(),
-                bytes: artifact.bytes,
+                bytes: (artifact.bytes > 0).then_some(artifact.bytes),
                 sha256: artifact.sha256.to_string(),
                 added: rfc3339_given(artifact.added_unix_ms),
+                source: artifact.source.map(|source| source.to_string()),
             })
         };
         Ok(Self { artifacts: wire.into_iter().map(report).collect::<Result<_, CtlError>>()? })
@@ -52,8 +54,9 @@ impl Report for ArtifactsReport {
             Column::left("ARCH"),
             Column::left("FILE"),
             Column::right("SIZE").importance(1),
-            Column::left("ADDED").importance(1),
+            Column::left("ADDED").importance(2),
             Column::left("SHA-256").shrinks_to(8),
+            Column::left("FROM").shrinks_to(10).importance(1),
         ]);
         let form = if page.wide { Zone::full } else { Zone::brief };
         for artifact in &self.artifacts {
@@ -61,9 +64,10 @@ impl Report for ArtifactsReport {
                 Cell::plain(artifact.version.as_str()),
                 Cell::plain(artifact.arch),
                 Cell::plain(artifact.kind),
-                Cell::plain(bytes(artifact.bytes)),
+                Cell::optional(artifact.bytes.map(bytes)),
                 Cell::optional(artifact.added.as_ref().map(|moment| form(&page.zone, moment))),
                 Cell::plain(artifact.sha256.as_str()),
+                Cell::plain(artifact.source.as_deref().unwrap_or("controller")),
             ]);
         }
         table.lines(page.columns, page.colour).join("\n") + "\n"
