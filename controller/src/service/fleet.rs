@@ -8,7 +8,7 @@ use rackhaven_proto::v1::fleet_server::Fleet;
 use tonic::{Request, Response, Status};
 
 use super::summary::{Whole, judge, summary, whole};
-use super::{Answers, bad_input, k3s_nodes, node_command, past, store_failed};
+use super::{Answers, bad_input, node_command, past, store_failed};
 use crate::core::Core;
 use crate::fleet::Reading;
 use crate::history::minute_point;
@@ -105,7 +105,7 @@ impl Fleet for FleetService {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::FleetStatus>, Status> {
         let core = &self.core;
         let (now_ms, wall_ms) = (core.clock.monotonic_ms(), core.clock.wall_ms());
-        let Whole { nodes, verdict, reason: verdict_reason, data_age_ms, power, backups } = whole(core);
+        let Whole { nodes, verdict, reason: verdict_reason, data_age_ms, power, backups, k3s } = whole(core);
         Ok(Response::new(v1::FleetStatus {
             cluster_id: core.cluster.id.to_string(),
             cluster_name: core.cluster.name.clone(),
@@ -122,7 +122,7 @@ impl Fleet for FleetService {
                 .saturating_mul(1000),
             power,
             backups,
-            k3s: k3s_nodes::summary(core),
+            k3s,
             alerts: super::alerts::firing(core, wall_ms),
             firing: u32::try_from(core.alerts.look().firing().len()).unwrap_or(u32::MAX),
         }))

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rackhaven_proto::model::NodeState;
 use rackhaven_proto::v1;
 
+use super::k3s_nodes;
 use crate::core::Core;
 use crate::fleet::{NodeView, Problem, fleet_verdict, node_problems};
 
@@ -75,8 +76,29 @@ pub(super) fn with_backups(nodes: (v1::Verdict, String), backups: &v1::BackupSum
     if troubles.is_empty() {
         return nodes;
     }
-    let text = format!("backups: {}", troubles.join(", "));
-    match nodes {
+    degraded(nodes, format!("backups: {}", troubles.join(", ")))
+}
+
+/// The same verdict together with that on K3s. `is_up`: whether the fleet has a node of this name for up; of one that it has
+/// not, enough is said already.
+pub(super) fn with_k3s(
+    nodes: (v1::Verdict, String),
+    k3s: &v1::K3sSummary,
+    is_up: impl Fn(&str) -> bool,
+) -> (v1::Verdict, String) {
+    if !k3s.problem.is_empty() {
+        return degraded(nodes, "K3s: its API is not reached".to_owned());
+    }
+    let not_ready: Vec<_> = k3s.not_ready.iter().map(String::as_str).filter(|name| is_up(name)).collect();
+    match not_ready.as_slice() {
+        [] => nodes,
+        names => degraded(nodes, format!("K3s: {} not Ready", names.join(", "))),
+    }
+}
+
+/// What is not well beside all that was said before.
+fn degraded(before: (v1::Verdict, String), text: String) -> (v1::Verdict, String) {
+    match before {
         (v1::Verdict::Ok, _) => (v1::Verdict::Degraded, text),
         (verdict, reason) => (verdict, format!("{reason}; {text}")),
     }
@@ -90,6 +112,7 @@ pub(crate) struct Whole {
     pub(super) data_age_ms: Option<u64>,
     pub(crate) power: Option<v1::PowerStatus>,
     pub(super) backups: Option<v1::BackupSummary>,
+    pub(super) k3s: Option<v1::K3sSummary>,
 }
 
 /// The whole fleet, judged now.
@@ -109,7 +132,15 @@ pub(crate) fn whole(core: &Core) -> Whole {
     if let Some(backups) = &backups {
         (verdict, reason) = with_backups((verdict, reason), backups);
     }
-    Whole { nodes, verdict, reason, data_age_ms, power, backups }
+    let k3s = k3s_nodes::summary(core);
+    // A rack that goes down or comes up is not ready, of course.
+    let at_rest = power.as_ref().is_none_or(|power| power.phase() == v1::PowerPhase::Normal);
+    if let Some(k3s) = k3s.as_ref().filter(|_| at_rest) {
+        let is_up =
+            |name: &str| !nodes.iter().any(|node| node.view.name.as_str() == name && node.view.state != NodeState::Up);
+        (verdict, reason) = with_k3s((verdict, reason), k3s, is_up);
+    }
+    Whole { nodes, verdict, reason, data_age_ms, power, backups, k3s }
 }
 
 /// The verdict in one line, as `ctl status` has it.
@@ -147,5 +178,28 @@ pub(super) fn summary(node: &Judged) -> v1::NodeSummary {
         temperature_celsius: figures.and_then(|figures| figures.temperature_celsius),
         problems: node.problems.iter().map(|problem| problem.text.clone()).collect(),
         certificate_ends_unix_ms: node.certificate_ends_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{v1, with_k3s};
+
+    #[test]
+    fn k3s_golden() {
+        let well = || (v1::Verdict::Ok, "all 3 nodes up".to_owned());
+        let down = || (v1::Verdict::Critical, "on battery".to_owned());
+        for (before, not_ready, problem, verdict, reason) in [
+            (well(), vec![], "", v1::Verdict::Ok, "all 3 nodes up"),
+            (well(), vec!["pi-1", "pi-2"], "", v1::Verdict::Degraded, "K3s: pi-1, pi-2 not Ready"),
+            (well(), vec!["gone"], "", v1::Verdict::Ok, "all 3 nodes up"),
+            (well(), vec![], "connection refused", v1::Verdict::Degraded, "K3s: its API is not reached"),
+            (down(), vec!["pi-1"], "", v1::Verdict::Critical, "on battery; K3s: pi-1 not Ready"),
+        ] {
+            let not_ready = not_ready.into_iter().map(str::to_owned).collect();
+            let k3s = v1::K3sSummary { nodes: 3, not_ready, problem: problem.to_owned(), ..Default::default() };
+            let (seen, said) = with_k3s(before, &k3s, |name| name != "gone");
+            assert_eq!((seen, said.as_str()), (verdict, reason));
+        }
     }
 }

@@ -10,13 +10,13 @@ const VERSION: u32 = 1;
 
 /// The record on the disk, and beside it what the API is reached by.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub(super) struct Memory {
     folder: PathBuf,
 }
 
 impl Memory {
     /// In the folder for K3s.
-    pub fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
@@ -24,7 +24,7 @@ impl Memory {
     ///
     /// # Errors
     /// When it is damaged or cannot be read. It is not set aside: its tokens are nowhere else.
-    pub fn load(&self) -> Result<Option<Record>, StateError> {
+    pub(super) fn load(&self) -> Result<Option<Record>, StateError> {
         let path = self.folder.join(FILE);
         let Some(bytes) = durable::read_checked(&path, KIND, VERSION)? else { return Ok(None) };
         let corrupt = |error: serde_json::Error| StateError::Corrupt { path, reason: error.to_string() };
@@ -35,7 +35,7 @@ impl Memory {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn save(&self, record: Option<&Record>) -> Result<(), StateError> {
+    pub(super) fn save(&self, record: Option<&Record>) -> Result<(), StateError> {
         let (path, access) = (self.folder.join(FILE), self.kubeconfig_path());
         let Some(record) = record else {
             durable::remove(&access)?;
@@ -56,7 +56,7 @@ impl Memory {
     }
 
     /// What the API is reached by.
-    pub fn kubeconfig_path(&self) -> PathBuf {
+    pub(super) fn kubeconfig_path(&self) -> PathBuf {
         self.folder.join("kubeconfig.yaml")
     }
 }

@@ -13,8 +13,8 @@ mod wanted;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use memory::Memory;
-pub use record::{Access, Member, Record, Secret, url};
+use memory::Memory;
+pub use record::Record;
 pub use sequence::Sequence;
 pub use teller::{Progress, Teller};
 

@@ -209,7 +209,7 @@ fn authority(pem: &str) -> Option<Digest> {
 }
 
 /// Where a server's API is.
-pub fn url(host: &str) -> String {
+pub(super) fn url(host: &str) -> String {
     if host.contains(':') { format!("https://[{host}]:6443") } else { format!("https://{host}:6443") }
 }
 
