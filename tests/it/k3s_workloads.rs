@@ -89,6 +89,18 @@ async fn a_deployment_is_made_seen_changed_and_removed() {
     assert!(seen.contains("pi-1"), "{seen}");
     let seen = ctl.ok("k3s get nodes").await.unwrap();
     assert!(seen.contains("control-plane") && seen.contains("v1.36.0+k3s1"), "{seen}");
+    // The newest word comes last.
+    cluster.kube.with(|world| {
+        world.add_event(("shop", "web-1"), "BackOff", "back-off pulling the image", 30);
+        world.add_event(("shop", "web-0"), "FailedMount", "no volume", 300);
+    });
+    let seen = ctl.ok("k3s get events -n shop").await.unwrap();
+    let lines: Vec<Vec<&str>> = seen.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]);
+    assert_eq!(
+        (lines[1][..4].join(" "), lines[2][2..].join(" ")),
+        ("5m Warning FailedMount pod/web-0".to_owned(), "BackOff pod/web-1 back-off pulling the image".to_owned(),)
+    );
     let none = ctl.run("k3s get services").await.unwrap();
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""));
     assert!(none.err.contains("No resources found in default namespace."), "{}", none.err);

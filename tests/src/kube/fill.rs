@@ -72,6 +72,18 @@ impl World {
         );
     }
 
+    /// What the cluster has to say about a pod, so many seconds ago.
+    pub fn add_event(&mut self, pod: (&str, &str), reason: &str, message: &str, seconds_ago: i64) {
+        let (of, called) = pod;
+        let seen = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds_ago);
+        self.make(
+            "events",
+            json!({ "metadata": { "name": format!("{called}.{seconds_ago}"), "namespace": of }, "type": "Warning",
+            "involvedObject": { "kind": "Pod", "namespace": of, "name": called }, "reason": reason, "message": message,
+            "firstTimestamp": seen.to_string(), "lastTimestamp": seen.to_string(), "count": 1 }),
+        );
+    }
+
     /// A DaemonSet on all nodes.
     pub fn add_daemon_set(&mut self, of: &str, called: &str) {
         let mut template = template(called, "prompt");

@@ -3,6 +3,7 @@
 use rackhaven_proto::model::Role;
 use serde_json::Value;
 
+use super::event_row;
 use super::rows::{self, Cells};
 
 /// A kind of objects.
@@ -25,9 +26,12 @@ pub struct Kind {
     /// The columns of its rows, and whether they are only for those who have room.
     pub columns: &'static [(&'static str, bool)],
     pub(super) cells: Cells,
+    /// By what its objects are sorted; none: as the API has them.
+    pub sorted_by: Option<fn(&Value) -> i64>,
 }
 
 const OWNED: &str = "it is made by its Deployment: change that";
+const WRITTEN: &str = "the cluster writes it, and forgets it after an hour";
 const NODES: &str = "nodes join and leave by `ctl k3s join` and `ctl k3s leave`";
 
 const fn kind(
@@ -39,11 +43,22 @@ const fn kind(
     cells: Cells,
 ) -> Kind {
     let operator = Ok(Role::Operator);
-    Kind { name, api_version, plural, words, namespaced: true, apply: operator, delete: operator, columns, cells }
+    Kind {
+        name,
+        api_version,
+        plural,
+        words,
+        namespaced: true,
+        apply: operator,
+        delete: operator,
+        columns,
+        cells,
+        sorted_by: None,
+    }
 }
 
 /// All kinds.
-static KINDS: [Kind; 12] = [
+static KINDS: [Kind; 13] = [
     Kind {
         namespaced: false,
         apply: Err(NODES),
@@ -74,6 +89,12 @@ static KINDS: [Kind; 12] = [
     },
     kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", &["pdb"], rows::BUDGET, rows::budget),
     kind("Ingress", "networking.k8s.io/v1", "ingresses", &["ing"], rows::INGRESS, rows::ingress),
+    Kind {
+        apply: Err(WRITTEN),
+        delete: Err(WRITTEN),
+        sorted_by: Some(event_row::seen_ms),
+        ..kind("Event", "v1", "events", &["ev"], event_row::EVENT, event_row::event)
+    },
 ];
 
 impl Kind {
@@ -145,6 +166,7 @@ mod tests {
             ("deploy", "deployments"),
             ("ing", "ingresses"),
             ("pvc", "persistentvolumeclaims"),
+            ("ev", "events"),
         ] {
             assert_eq!(by_word(word).unwrap().plural, plural);
         }

@@ -1,6 +1,7 @@
 //! What runs in the cluster, as people ask for it. Pure: objects and times come in as arguments.
 
 mod age;
+mod event_row;
 mod harm;
 mod kinds;
 mod pod_row;

@@ -8,7 +8,7 @@ use super::{list, number, selector_words, text};
 
 /// Makes the cells of an object, by the time now in milliseconds since 1970.
 pub(super) type Cells = fn(&Value, i64) -> (Vec<String>, State);
-type Columns = &'static [(&'static str, bool)];
+pub(super) type Columns = &'static [(&'static str, bool)];
 
 /// How an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,7 +33,10 @@ impl Shape {
         v1::Workloads { columns: columns.collect(), ..v1::Workloads::default() }
     }
 
-    fn messages(&self, objects: Vec<Value>, deleted: bool) -> Vec<v1::Workloads> {
+    fn messages(&self, mut objects: Vec<Value>, deleted: bool) -> Vec<v1::Workloads> {
+        if let Some(key) = self.kind.sorted_by {
+            objects.sort_by_key(key);
+        }
         if self.whole {
             return self.whole_ones(objects);
         }

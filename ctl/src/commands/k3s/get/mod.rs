@@ -17,7 +17,7 @@ use crate::output::Format;
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// nodes, namespaces, pods, deployments, statefulsets, daemonsets, replicasets, services, configmaps, pvc, pdb,
-    /// ingresses; or KIND/NAME
+    /// ingresses, events; or KIND/NAME
     #[arg(value_name = "KIND")]
     kind: String,
     /// Only this one
