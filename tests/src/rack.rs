@@ -21,10 +21,13 @@ use crate::power_strip::{Back, Host, Strip, run, write_pid};
 use crate::proxy::Proxy;
 use crate::scripted_ups::ScriptedUps;
 use crate::settings::toml_list;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_for_within};
 
 /// Set by `tests/run --all`: long stories are told at their full length.
 const ALL: &str = "RACKHAVEN_ALL_STORIES";
+/// How long an outage may go on: the steps of [`SETTINGS`] have 35 s together for each stage, and of a node that went off
+/// while the controller was dead, the whole time is waited for.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(150);
 /// Fast, but for what each story is about.
 const SETTINGS: [(&str, &str); 15] = [
     ("power.hold_seconds", "0.3"),
@@ -375,7 +378,7 @@ impl Rack {
     pub async fn wait_for_end(&self, outage: u64) -> anyhow::Result<v1::Outage> {
         let mut last = None;
         let what = format!("the end of outage {outage}");
-        let found = wait_for(&what, async || {
+        let found = wait_for_within(LONGEST_OUTAGE, &what, async || {
             last = self.outages().await?.into_iter().find(|one| one.number == outage);
             Ok(last.clone().filter(|one| one.ended_unix_ms.is_some()))
         });

@@ -12,8 +12,9 @@ use crate::child;
 use crate::files;
 use crate::order::Work;
 
-/// How often it is tried again when nothing comes, and how long it waits before that.
+/// How often it is tried again when hardly anything comes, bytes, and how long it waits before that.
 const TRIES: u32 = 5;
+const HARDLY_ANYTHING: u64 = 64 * 1024;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long one try may take.
 const TIME: Duration = Duration::from_secs(3000);
@@ -57,8 +58,8 @@ fn one(work: &mut Work, artifact: &Artifact, source: &Source) -> anyhow::Result<
             fs::rename(&partial, &whole).with_context(|| format!("naming {}", whole.display()))?;
             break;
         }
-        fruitless = if length(&partial) > before { 0 } else { fruitless + 1 };
-        match what_next(ended.code) {
+        fruitless = if length(&partial) >= before + HARDLY_ANYTHING { 0 } else { fruitless + 1 };
+        match what_next(ended.code, &ended.said) {
             Next::GoOn if fruitless < TRIES => {}
             // What is here cannot be gone on with.
             Next::BeginAnew if before > 0 => drop(files::remove_if_there(&partial)?),
@@ -84,11 +85,13 @@ enum Next {
     GiveUp,
 }
 
-/// What to do after an exit status of curl's (curl(1), "EXIT CODES").
-fn what_next(code: Option<i32>) -> Next {
+/// What to do after an exit status of curl's (curl(1), "EXIT CODES"), and what it said.
+fn what_next(code: Option<i32>, said: &str) -> Next {
+    let is_busy = [" 408", " 429", " 500", " 502", " 503", " 504"].iter().any(|status| said.ends_with(status));
     match code {
         // No name, no connection, an end before the end, too slow, nothing, not sent or received, HTTP/2 broken.
         Some(5..=7 | 16 | 18 | 28 | 35 | 52 | 55 | 56 | 92) => Next::GoOn,
+        Some(22) if is_busy => Next::GoOn,
         // The server refuses, a range perhaps.
         Some(22 | 33 | 36) => Next::BeginAnew,
         _ => Next::GiveUp,
@@ -101,18 +104,20 @@ mod tests {
 
     #[test]
     fn ends_golden() {
-        for (code, next) in [
-            (Some(6), Next::GoOn),
-            (Some(18), Next::GoOn),
-            (Some(56), Next::GoOn),
-            (Some(22), Next::BeginAnew),
-            (Some(33), Next::BeginAnew),
-            (Some(23), Next::GiveUp),
-            (Some(60), Next::GiveUp),
-            (Some(63), Next::GiveUp),
-            (None, Next::GiveUp),
+        for (code, said, next) in [
+            (Some(6), "", Next::GoOn),
+            (Some(18), "", Next::GoOn),
+            (Some(56), "", Next::GoOn),
+            (Some(22), "curl: (22) The requested URL returned error: 503", Next::GoOn),
+            (Some(22), "curl: (22) The requested URL returned error: 404", Next::BeginAnew),
+            (Some(22), "curl: (22) The requested URL returned error: 416", Next::BeginAnew),
+            (Some(33), "", Next::BeginAnew),
+            (Some(23), "", Next::GiveUp),
+            (Some(60), "", Next::GiveUp),
+            (Some(63), "", Next::GiveUp),
+            (None, "", Next::GiveUp),
         ] {
-            assert_eq!(what_next(code), next, "{code:?}");
+            assert_eq!(what_next(code, said), next, "{code:?} {said}");
         }
     }
 }
