@@ -192,10 +192,11 @@ fn remove_within(folder: &Path, device: u64) -> io::Result<()> {
     for entry in fs::read_dir(folder).map_err(|error| named("reading", &folder.display().to_string(), &error))? {
         let path = entry?.path();
         let metadata = fs::symlink_metadata(&path)?;
-        if metadata.dev() != device {
-            return Err(io::Error::other(format!("{} is another file system", path.display())));
-        }
+        // On an overlay files have other devices than folders; one that something is mounted on cannot be removed anyway.
         if metadata.is_dir() {
+            if metadata.dev() != device {
+                return Err(io::Error::other(format!("{} is another file system", path.display())));
+            }
             remove_within(&path, device)?;
             fs::remove_dir(&path).map_err(|error| named("removing", &path.display().to_string(), &error))?;
         } else {

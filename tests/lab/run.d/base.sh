@@ -23,6 +23,19 @@ make_base() {
   declare -gx "base_$arch=$folder"
 }
 
+# What stands in for K3s, as the files of a release, in the folder $1.
+make_k3s() {
+  local target_dir
+  rm -rf "$1"
+  mkdir -p "$1"
+  (cd "$root" && cargo build --quiet --locked --package rackhaven-tests --bin k3s-double)
+  target_dir=$(cd "$root" && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+  strip -o "$1/k3s" "$target_dir/debug/k3s-double"
+  # Nobody unpacks them; so long that a step takes a while.
+  { printf '\x28\xb5\x2f\xfd' && head -c 16M /dev/urandom; } >"$1/k3s-airgap-images-$native.tar.zst"
+  (cd "$1" && sha256sum -- * >"sha256sum-$native.txt")
+}
+
 # Two versions of all packages, so that there is something to upgrade to.
 build_debs() {
   debs=$root/target/lab/debs

@@ -3,7 +3,7 @@
 # Part of tests/lab/run: the boards. Each has a folder: its disk, its root, its power switch, its journal.
 
 # Each board has a disk of its own, an image of ext4 that goes read-only at the first error, as on an SD card.
-disk_size=400M
+disk_size=2G
 # What a container may do; whoever enters one may do no more. By number: what this system has no name for is dropped too.
 may=0,1,2,3,4,5,6,7,8,9,10,11,13,15,18,19,21,22,24,26,27,28,29,30,31
 

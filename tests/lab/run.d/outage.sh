@@ -2,6 +2,7 @@
 # shellcheck disable=SC2154,SC2317 # Shared with tests/lab/run.d/inside, or called by wait_until.
 # Part of tests/lab/run: an outage from its beginning to its end.
 
+over() { [[ $(ctl power status -o json 2>/dev/null | jq -r '.phase, .outage') == $'normal\nnull' ]]; }
 phase_is() { [[ $(ctl power status -o json 2>/dev/null | jq -r .phase) == "$1" ]]; }
 
 # The mains fails, and the controller has seen it; begun is when.
@@ -35,7 +36,6 @@ come_back() {
   wait_until 60 is_up master || fail "the master has not booted"
   wait_until 180 are_back "${rack[@]}" || fail "not all are back"
   figure "mains on to all ${#rack[@]} up, two of them woken by Wake-on-LAN" "$(seconds $(($(now_ms) - begun))) s"
-  over() { [[ $(ctl power status -o json | jq -r '.phase, .outage' 2>/dev/null) == $'normal\nnull' ]]; }
   wait_until 120 over || fail "the outage has not ended"
   for name in "${rack[@]}"; do last_run_is "$name" clean; done
 }

@@ -11,7 +11,7 @@ start_power() {
   echo on >ups/mains
   "$root/packaging/quickstart.d/battery" "$battery_seconds" </dev/null >>battery.log 2>&1 &
   wait_until 10 test -e ups/ups.dev || fail "the battery tells nothing"
-  for name in "${wakable[@]}"; do sockets+=("$(mac "${number[$name]}")=$name"); done
+  for name in "${rack[@]}"; do sockets+=("$(mac "${number[$name]}")=$name"); done
   "$root/packaging/quickstart.d/strip" "$network.255:9" "${sockets[@]}" </dev/null >>strip.log 2>&1 &
   wait_until 10 test -e strip.port || fail "nothing listens for packets that wake boards: $(<strip.log)"
 }

@@ -156,28 +156,50 @@ pub(super) fn hold_a_pod() -> anyhow::Result<()> {
     for folder in ["/run/k3s/containerd", "/var/lib/kubelet/pods", "/var/lib/rancher/k3s/agent/etc"] {
         std::fs::create_dir_all(at(folder)).with_context(|| format!("making {folder}"))?;
     }
-    if std::env::var_os(super::paths::ROOT).is_none() {
-        return Ok(());
-    }
     let bin = at("/var/lib/rancher/k3s/data/current/bin");
     std::fs::create_dir_all(&bin)?;
     let shim = bin.join("containerd-shim-runc-v2");
-    if shim.exists() {
-        return Ok(());
-    }
-    if std::fs::hard_link(std::fs::read_link("/proc/self/exe")?, &shim).is_err() {
+    let _ = std::fs::hard_link(std::fs::read_link("/proc/self/exe")?, &shim);
+    if !shim.exists() {
         std::fs::copy("/proc/self/exe", &shim)?;
     }
-    #[expect(clippy::disallowed_methods, reason = "the double holds a pod")]
-    let mut command = Command::new(&shim);
-    let held = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
+    // It is gone with the boot.
+    let held = at("/run/k3s/containerd/held");
+    if held.exists() {
+        return Ok(());
+    }
+    std::fs::write(&held, "")?;
+    let held = command_of(&[&shim.display().to_string()]).process_group(0).spawn()?;
     show_on_board(held.id());
-    std::fs::create_dir_all(at("/sys/class/net/cni0"))?;
+    if std::env::var_os(super::paths::ROOT).is_some() {
+        std::fs::create_dir_all(at("/sys/class/net/cni0"))?;
+        return Ok(());
+    }
+    // A node that is a machine has more to be undone: what runs in the pod, its volume, its interface.
+    let pod = ["systemd-run", "--quiet", "--scope", "--slice=kubepods.slice", "--unit=cri-containerd-held.scope"];
+    command_of(&[&pod[..], &[&shim.display().to_string()]].concat()).process_group(0).spawn()?;
+    let volume = "/var/lib/kubelet/pods/held/volume";
+    std::fs::create_dir_all(volume)?;
+    let mount = command_of(&["mount", "-t", "tmpfs", "none", volume]).status()?;
+    ensure!(mount.success(), "mounting {volume}: {mount}");
+    if !at("/sys/class/net/cni0").exists() {
+        let link = command_of(&["ip", "link", "add", "cni0", "type", "bridge"]).status()?;
+        ensure!(link.success(), "making cni0: {link}");
+    }
     Ok(())
 }
 
-/// A process that holds a pod.
+#[expect(clippy::disallowed_methods, reason = "the double does what containerd and flannel do")]
+fn command_of(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// A process that holds a pod. As that of many pods, it does not end when it is asked to.
 pub(super) fn hold() -> anyhow::Result<()> {
+    let asked = nix::sys::signal::SigSet::from_iter([nix::sys::signal::Signal::SIGTERM]);
+    asked.thread_block()?;
     end_with_node();
     loop {
         pause(Duration::from_secs(60));

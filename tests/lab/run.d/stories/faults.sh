@@ -71,7 +71,9 @@ disk_error() {
 disk_full() {
   local name=${workers[0]} since begun said took
   since=$(position)
-  on "$name" sh -c 'dd if=/dev/zero of=/var/tmp/fill bs=1M; dd if=/dev/zero of=/var/tmp/fill2 bs=512' >/dev/null 2>&1 || true
+  # shellcheck disable=SC2016 # The board expands it.
+  on "$name" sh -c 'fallocate -l "$(df --output=avail -B1 /var/tmp | tail -n 1)" /var/tmp/fill
+    dd if=/dev/zero of=/var/tmp/fill1 bs=1M; dd if=/dev/zero of=/var/tmp/fill2 bs=512' >/dev/null 2>&1 || true
   begun=$(now_ms)
   first_word "$name" 'disk|full|No space' "$since" "$begun"
   judge "root file system full"

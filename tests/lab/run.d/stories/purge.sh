@@ -30,6 +30,17 @@ inventory() {
   accounts "$1"
 }
 
+# A cluster of one node, and its end.
+run_k3s() {
+  ip -n "$1" route replace default via "$switch_address"
+  put_release "$1"
+  { on "$1" ctl k3s artifacts add --version "$k3s_release" "${release_files[@]}" &&
+    on "$1" ctl k3s init "$1" --fix; } </dev/null >>"$1/apt.log" 2>&1 || fail "no K3s on $1: $(tail -n 3 "$1/apt.log")"
+}
+leave_k3s() {
+  on "$1" ctl k3s leave "$1" --yes --no-drain </dev/null >>"$1/apt.log" 2>&1 || fail "$1 cannot leave: $(tail -n 3 "$1/apt.log")"
+}
+
 # By the agent and by hand; the job is the admin's, who takes it away again.
 save_itself() {
   local job=$1/root/etc/rackhaven/backup.d/job.toml
@@ -43,13 +54,13 @@ save_itself() {
 
 # A board that has had nothing of ours becomes a fleet of its own, and then has had enough.
 story_purge() {
-  local name=spare package left
+  local name=spare package left packages=(rackhaven-agent rackhaven-backup rackhaven-controller rackhaven-ctl rackhaven-k3s)
   make_board "$name" 99
   echo "$network.99 $name" >>"$name/root/etc/hosts"
   switch_on "$name"
   wait_until 60 is_up "$name" || fail "$name has not booted"
   inventory "$name" >before
-  for package in rackhaven-controller rackhaven-ctl rackhaven-backup rackhaven-agent; do
+  for package in rackhaven-controller rackhaven-ctl rackhaven-backup rackhaven-k3s rackhaven-agent; do
     install "$name" "$(deb "$package" new "$native")"
   done
   on "$name" rackhaven-controller init --cluster-name spare --endpoint "$network.99:7443" >>"$name/apt.log" 2>&1 ||
@@ -60,13 +71,15 @@ story_purge() {
   spare_up() { on "$name" ctl status -o json | jq -e '.nodes[0].state == "up"' >/dev/null; }
   wait_until 20 spare_up || fail "$name is not up in its own fleet"
   save_itself "$name"
+  run_k3s "$name"
   inventory "$name" >used
+  leave_k3s "$name"
 
-  on "$name" apt-get remove --yes --quiet rackhaven-agent rackhaven-backup rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+  on "$name" apt-get remove --yes --quiet "${packages[@]}" >>"$name/apt.log" 2>&1 ||
     fail "removing: $(tail -n 5 "$name/apt.log")"
   on "$name" test -e /var/lib/rackhaven/controller/ca.key -a -e /etc/rackhaven/agent.toml ||
     fail "remove has taken state or configuration away"
-  on "$name" apt-get purge --yes --quiet rackhaven-agent rackhaven-backup rackhaven-controller rackhaven-ctl >>"$name/apt.log" 2>&1 ||
+  on "$name" apt-get purge --yes --quiet "${packages[@]}" >>"$name/apt.log" 2>&1 ||
     fail "purging: $(tail -n 5 "$name/apt.log")"
   inventory "$name" >after
   ! on "$name" test -e /run/rackhaven-agent || fail "purge has left /run/rackhaven-agent"
