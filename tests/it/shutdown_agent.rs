@@ -227,3 +227,21 @@ async fn hooks_that_fail_or_could_be_anybodys_are_told_and_keep_nobody_up() {
     assert_eq!(severity, v1::Severity::Warning);
     assert!(message.contains("no room"), "{message}");
 }
+
+#[tokio::test]
+async fn what_k3s_leaves_running_is_ended_but_not_in_a_drill() {
+    let mut board = Board::new().await;
+    board.with_systemctl("$*");
+    let mut session = board.up().await;
+    let rehearsed = order("d-1", steps(LONG_MS));
+    give(&session, ShutdownOrder { drill: true, steps: rehearsed.steps.rehearsal(), ..rehearsed }).await;
+    state(&mut session, ProgressState::Drilled).await;
+    let [is_active, stop] = ["is-active", "stop"].map(|verb| format!("{verb} k3s-agent.service"));
+    let drilled = [is_active.as_str(), &stop, "start --no-block k3s-agent.service"];
+    board.wait_for_trace(&drilled).await;
+    give(&session, order("o-1", steps_but(StepKind::StopK3s, 6000))).await;
+    let done = state(&mut session, ProgressState::PoweringOff).await;
+    assert_eq!(outcome(&done, StepKind::StopK3s).0, StepOutcome::Done);
+    let ended = ["kill --signal=TERM kubepods.slice", "kill --signal=KILL k3s-agent.service kubepods.slice"];
+    board.wait_for_trace(&[&drilled[..], &drilled[..2], &ended].concat()).await;
+}

@@ -110,6 +110,18 @@ impl Board {
         }
     }
 
+    /// What stands for systemd: it adds these of its words to `trace`. K3s's agent is installed, as far as it knows.
+    pub(crate) fn with_systemctl(&mut self, words: &str) {
+        let units = self.path("pi-1.systemd");
+        fs::create_dir_all(&units).unwrap();
+        fs::write(units.join("k3s-agent.service"), "").unwrap();
+        let bin = self.path("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::write(bin.join("systemctl"), format!("#!/bin/sh\n{}\n", self.trace(words))).unwrap();
+        fs::set_permissions(bin.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
+        self.pi.environment.push(("PATH".to_owned(), format!("{}:/usr/bin:/bin", bin.display())));
+    }
+
     /// Starts it, and awaits its session.
     pub(crate) async fn up(&mut self) -> Talk {
         self.pi.start().unwrap();

@@ -258,16 +258,8 @@ async fn k3s_is_held_across_a_boot_and_let_go_by_a_word_or_by_time() {
     let mut board = Board::new().await;
     board.with_k3s("true");
     board.pi.settings.set("k3s.hold_max_seconds", 1);
-    let units = board.path("pi-1.systemd");
-    fs::create_dir_all(&units).unwrap();
-    fs::write(units.join("k3s-agent.service"), "").unwrap();
-    // Stands for systemd.
-    let bin = board.path("bin");
-    fs::create_dir_all(&bin).unwrap();
-    fs::write(bin.join("systemctl"), format!("#!/bin/sh\n{}\n", board.trace("systemctl-$1"))).unwrap();
-    fs::set_permissions(bin.join("systemctl"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    board.pi.environment.push(("PATH".to_owned(), format!("{}:/usr/bin:/bin", bin.display())));
-    let held = units.join("k3s-agent.service.d/90-rackhaven-hold.conf");
+    board.with_systemctl("systemctl-$1");
+    let held = board.path("pi-1.systemd/k3s-agent.service.d/90-rackhaven-hold.conf");
     let session = board.up().await;
     // On battery the hold is for the boot to come: what runs is drained first.
     notice(&session, Some(("o-1", 600_000)), true).await;

@@ -11,6 +11,12 @@ use crate::host::ChildError;
 use crate::host::linux::child::{self, Job, Place};
 
 const UNITS: [&str; 2] = ["k3s.service", "k3s-agent.service"];
+/// In which all pods are, unless K3s was told to use no slices.
+const PODS: &str = "kubepods.slice";
+/// Where it is told whether any runs in it.
+const PODS_EVENTS: &str = "/sys/fs/cgroup/kubepods.slice/cgroup.events";
+/// How often it is looked whether they have ended.
+const LOOK: Duration = Duration::from_millis(100);
 /// What keeps a unit from starting: nobody makes that file.
 const HOLD: &str = "# Made by rackhaven-agent while K3s is held on this node, and removed by it.\n\
     [Unit]\nConditionPathExists=/run/rackhaven/k3s-may-start\n";
@@ -32,9 +38,16 @@ impl<'a> K3s<'a> {
         Self { config, place }
     }
 
-    /// Stops it.
-    pub(in crate::shutdown) async fn stop(&self, limit: Duration) -> Ended {
-        match self.try_stop(limit).await {
+    /// Stops it, and ends its pods; in a drill they go on until it is started again.
+    pub(in crate::shutdown) async fn stop(&self, limit: Duration, drill: bool) -> Ended {
+        let stopped = if drill || self.config.stop_command.is_some() {
+            self.try_stop(limit).await
+        } else {
+            let stopped = self.try_stop(limit / 2).await;
+            self.end_pods(limit / 4).await;
+            stopped
+        };
+        match stopped {
             Ok(true) => (StepOutcome::Done, String::new()),
             Ok(false) => (StepOutcome::Skipped, "K3s does not run here".to_owned()),
             Err(error) => (StepOutcome::Failed, with_causes(&error)),
@@ -112,6 +125,29 @@ impl<'a> K3s<'a> {
         run(&systemctl(&["stop"], &running), limit).await.map(|()| true)
     }
 
+    /// Ends what outlives K3s (`KillMode=process`): the pods are asked to end and have so much time; what is left of them, of
+    /// what holds them and of K3s itself is killed. Else systemd waits 90 s for it before the machine is off.
+    async fn end_pods(&self, grace: Duration) {
+        let mut units = self.units();
+        if units.is_empty() {
+            return;
+        }
+        // Where there is no such slice, no pods run.
+        if run(&systemctl(&["kill", "--signal=TERM"], &[PODS]), ANSWER.min(grace)).await.is_ok() {
+            let ended = async {
+                while pods_run() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            // Those that take longer are killed.
+            let _ = tokio::time::timeout(grace, ended).await;
+        }
+        units.push(PODS);
+        if let Err(error) = run(&systemctl(&["kill", "--signal=KILL"], &units), ANSWER.min(grace)).await {
+            tracing::debug!(error = with_causes(&error), "not all that K3s leaves behind could be killed");
+        }
+    }
+
     async fn reload(&self) -> Result<(), String> {
         run(&systemctl(&["daemon-reload"], &[]), ANSWER).await.map_err(|error| with_causes(&error))
     }
@@ -124,6 +160,11 @@ impl<'a> K3s<'a> {
     fn hold_file(&self, unit: &str) -> PathBuf {
         self.config.systemd_dir.join(format!("{unit}.d")).join(HOLD_FILE)
     }
+}
+
+/// Whether anything runs in the pods' slice; if that cannot be known, it does.
+fn pods_run() -> bool {
+    std::fs::read_to_string(PODS_EVENTS).map_or(true, |events| !events.lines().any(|line| line == "populated 0"))
 }
 
 fn systemctl(verb: &[&str], units: &[&str]) -> Vec<String> {

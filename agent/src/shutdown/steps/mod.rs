@@ -45,7 +45,7 @@ pub(super) type Ended = (StepOutcome, String);
 pub(super) async fn perform(job: StepJob, setup: Arc<Setup>, gate: HookGate) -> Ended {
     let limit = Duration::from_millis(job.limit_ms);
     match job.kind {
-        StepKind::StopK3s => K3s::new(&setup.k3s, setup.place).stop(limit).await,
+        StepKind::StopK3s => K3s::new(&setup.k3s, setup.place).stop(limit, job.drill).await,
         StepKind::StopBackups => backups::stop(&*setup.backups, job.drill).await,
         StepKind::Hooks => hooks::run(&job, &setup.shutdown, setup.place, gate).await,
         StepKind::Unmount => unmount::run(job.drill, setup.shutdown.unmount_types.clone(), setup.place, limit).await,
