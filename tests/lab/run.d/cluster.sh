@@ -33,7 +33,8 @@ wait_for_cluster() { wait_until 60 cluster_is "$@" || fail "not all are Ready: $
 # Who takes no pods, and who has cordoned it as far as Rackhaven knows.
 cordoned() { ctl k3s status -o json | jq -r '[.nodes[] | select(.schedulable | not) | "\(.node) \(.cordoned_by)"] | join(", ")'; }
 
-pods() { ctl k3s status -o json | jq '[.nodes[].pods] | add'; }
+# How many pods run.
+pods() { ctl k3s get pods -o json 2>/dev/null | jq '[.items[] | select(.status.phase == "Running")] | length'; }
 
 # Every path of a board, with type, mode and owner, where K3s and its engine put things; of interfaces the names.
 paths_of() {
