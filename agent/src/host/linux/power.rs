@@ -1,4 +1,7 @@
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::child::{self, Job, Place};
 use crate::host::{ChildError, PowerSwitch, Switching};
@@ -38,7 +41,11 @@ impl PowerSwitch for CommandSwitch {
 /// The only call that takes the machine down.
 async fn run(argv: &[String], limit: Duration, place: Place) -> Result<(), ChildError> {
     // An order that was given stands, even if no one waits for the answer.
-    child::run(Job { argv, environment: &[], stands: true, place }, limit).await.map(drop)
+    match child::run(Job { argv, environment: &[], stands: true, place }, limit).await {
+        // Only the service manager asks it to end: with all services, because it has taken the order.
+        Err(ChildError::Failed { status, .. }) if status.signal() == Some(Signal::SIGTERM as i32) => Ok(()),
+        ended => ended.map(drop),
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +63,8 @@ mod tests {
     #[tokio::test]
     async fn success_and_failure() {
         assert!(shell("echo ignored; exit 0", 10_000).reboot().await.is_ok());
+        assert!(shell("kill -TERM $$", 10_000).reboot().await.is_ok());
+        assert!(shell("kill -KILL $$", 10_000).reboot().await.is_err());
         let refused = shell("echo one >&2; echo >&2; echo two >&2; echo three >&2; echo four >&2; exit 3", 10_000);
         let error = refused.reboot().await.unwrap_err();
         assert!(error.to_string().ends_with("ended with exit status: 3: two; three; four"), "{error}");

@@ -166,14 +166,14 @@ mains_back_at() {
   wait_until 30 has_pods || fail "there are $(pods) pods, not 9: $(ctl k3s get pods -o wide 2>&1)"
 }
 one_drains() { ctl power status -o json 2>/dev/null | jq -e 'any(.. | objects; .step? == "drain")' >/dev/null; }
-one_is_off() { grep -qx off ./*/state; }
-count_off() { cat ./*/state | grep -cx off || true; }
+count_off() { cat "${rack[@]/%//state}" | grep -cx off || true; }
+one_is_off() { (($(count_off) > 0)); }
 
 # All leave, the master last: with it the cluster is gone.
 leave_all() {
   local name begun
   begun=$(now_ms)
-  sequence delete deployment/web
+  sequence delete deployment/web --yes
   sequence leave "${members[@]:1}" master --yes
   figure "ctl k3s leave of all ${#members[@]}" "$(seconds $(($(now_ms) - begun))) s"
   [[ $(ctl k3s status -o json | jq .configured) == false ]] || fail "there is a cluster still: $(ctl k3s status)"
