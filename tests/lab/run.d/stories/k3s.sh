@@ -176,7 +176,8 @@ leave_all() {
   sequence delete deployment/web --yes
   sequence leave "${members[@]:1}" master --yes
   figure "ctl k3s leave of all ${#members[@]}" "$(seconds $(($(now_ms) - begun))) s"
-  [[ $(ctl k3s status -o json | jq .configured) == false ]] || fail "there is a cluster still: $(ctl k3s status)"
+  no_cluster() { [[ $(ctl k3s status -o json | jq .configured) == false ]]; }
+  wait_until 20 no_cluster || fail "there is a cluster still: $(ctl k3s status)"
   for name in "${members[@]}"; do same_paths "$name"; done
   figure "paths and interfaces that are left or other on boards that have left" "0"
 }
