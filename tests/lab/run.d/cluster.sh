@@ -40,7 +40,7 @@ pods() { ctl k3s get pods -o json 2>/dev/null | jq '[.items[] | select(.status.p
 paths_of() {
   (
     cd "$1/root" || exit
-    find etc usr/local opt var/lib var/log -xdev \( -path var/log/journal -o -path var/lib/rackhaven/agent -o -path 'var/lib/systemd/*' \) \
+    find etc usr/local opt var/lib var/log -xdev \( -path var/log/journal -o -path var/lib/rackhaven -o -path 'var/lib/systemd/*' \) \
       -prune -o -printf '%p %y %m %U:%G %l\n'
   ) | sort
   on "$1" ls /sys/class/net
