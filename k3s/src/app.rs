@@ -104,11 +104,23 @@ fn perform_run(run: &Run, stop: &Stop) -> anyhow::Result<bool> {
     };
     let news = carry_out(work, &order);
     let failure = news.report.as_ref().map(|report| report.failure.clone()).unwrap_or_default();
-    files::replace(&run.result, &news.encode_to_vec(), 0o600)?;
+    write_report(run, &order, &news.encode_to_vec())?;
     if !failure.is_empty() {
         eprintln!("rackhaven-k3s: order {}: {failure}", order.id);
     }
     Ok(failure.is_empty())
+}
+
+/// Writes what became of it. If the disk is full of what is not whole yet, that goes first: without a report nobody learns
+/// why it failed.
+fn write_report(run: &Run, order: &K3sOrder, report: &[u8]) -> anyhow::Result<()> {
+    if files::replace(&run.result, report, 0o600).is_ok() {
+        return Ok(());
+    }
+    for artifact in &order.artifacts {
+        files::remove_if_there(&files::partial(&run.artifacts, artifact))?;
+    }
+    Ok(files::replace(&run.result, report, 0o600)?)
 }
 
 /// An order as the agent hands it over. What stands in it is not repeated in errors.

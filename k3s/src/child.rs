@@ -80,19 +80,19 @@ impl Ended {
 /// # Errors
 /// When it cannot be started, takes too long, says too much, or the engine is to stop.
 pub fn run(command: Command, input: &[u8], time: Duration, stop: &Stop) -> io::Result<Ended> {
-    watch(command, input, time, stop, &mut || {})
+    watch(command, input, time, stop, &mut || Ok(()))
 }
 
-/// The same, and looks at what it does while it runs.
+/// The same, and looks at what it does while it runs; `look` may end it.
 ///
 /// # Errors
-/// As there.
+/// As there, and what `look` ended it by.
 pub fn watch(
     mut command: Command,
     input: &[u8],
     time: Duration,
     stop: &Stop,
-    look: &mut dyn FnMut(),
+    look: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<Ended> {
     let name = shown(&command.get_program().to_string_lossy());
     let error = |kind: io::ErrorKind, text: String| io::Error::new(kind, format!("{name} {text}"));
@@ -116,7 +116,9 @@ pub fn watch(
         if steady() >= deadline {
             break Err(error(io::ErrorKind::TimedOut, format!("took longer than {} s", time.as_secs())));
         }
-        look();
+        if let Err(error) = look() {
+            break Err(error);
+        }
         std::thread::sleep(LOOK);
     };
     // What it left behind in its group goes too, so that its output comes to an end.
@@ -162,7 +164,7 @@ mod tests {
     use std::io::ErrorKind;
     use std::time::Duration;
 
-    use super::{Ended, command, run};
+    use super::{Ended, command, run, watch};
     use crate::stop::Stop;
 
     fn shell(script: &str, time: Duration, stop: &Stop) -> std::io::Result<Ended> {
@@ -189,6 +191,14 @@ mod tests {
         stop.request();
         let stopped = shell("sleep 1000", Duration::from_secs(60), &stop).unwrap_err();
         assert_eq!(stopped.kind(), ErrorKind::Interrupted);
+        let mut looks = 0;
+        let mut sleep = command("sleep");
+        sleep.arg("1000");
+        let ended = watch(sleep, b"", Duration::from_secs(60), &Stop::default(), &mut || {
+            looks += 1;
+            if looks < 3 { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
+        });
+        assert_eq!((ended.unwrap_err().kind(), looks), (ErrorKind::StorageFull, 3));
         let absent = run(command("/nonexistent/ip"), b"", Duration::from_secs(1), &stop).unwrap_err();
         assert!(absent.to_string().starts_with("starting /nonexistent/ip: "), "{absent}");
     }

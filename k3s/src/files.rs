@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rackhaven_proto::model::k3s::Digest;
+use rackhaven_proto::model::k3s::{Artifact, Digest};
 use ring::digest::{Context, SHA256, digest};
 
 use crate::root::named;
@@ -53,6 +53,12 @@ fn pour(
         length += count as u64;
         on(length)?;
     }
+}
+
+/// The place of an order's file that is not whole yet, among its files.
+#[must_use]
+pub fn partial(artifacts: &Path, artifact: &Artifact) -> PathBuf {
+    artifacts.join(format!("{}.partial", artifact.sha256))
 }
 
 /// The place in which a file is made before it gets its name.

@@ -31,6 +31,7 @@ mod k3s_api;
 mod k3s_api_rules;
 mod k3s_artifacts;
 mod k3s_cluster;
+mod k3s_downloads;
 mod k3s_drain;
 mod k3s_engine;
 mod k3s_engine_kills;

@@ -1,7 +1,9 @@
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use prost::Message;
 use rackhaven_pki::durable;
 use rackhaven_proto::v1;
@@ -49,9 +51,9 @@ impl Engine<'_> {
         let news = self.told(&self.result());
         let has_ended = news.is_some();
         if let Some(news) = news {
-            tell(news);
             self.forget();
-            self.remove_files();
+            self.remove_files(&news);
+            tell(news);
         }
         Ok(has_ended)
     }
@@ -94,9 +96,9 @@ impl Engine<'_> {
         let ended = self.follow(&self.command("run", &paths), &mut tell).await;
         let news = self.told(&result);
         self.forget();
-        self.remove_files();
         match (news, ended) {
             (Some(news), _) => {
+                self.remove_files(&news);
                 tell(news);
                 Ok(())
             }
@@ -114,9 +116,12 @@ impl Engine<'_> {
         }
     }
 
-    /// What is large is where it belongs now, or of no use.
-    fn remove_files(&self) {
-        if !self.order.artifacts.is_empty() {
+    /// What is large is where it belongs once an order has ended well. After another end it stays: the same order goes on
+    /// with it, and the next one with files removes what it does not need.
+    fn remove_files(&self, news: &v1::K3sNews) {
+        let is_fine = news.report.as_ref().is_some_and(|report| report.failure.is_empty());
+        let is_removal = matches!(self.order.task, Some(v1::k3s_order::Task::Remove(_)));
+        if is_fine && (is_removal || !self.order.artifacts.is_empty()) {
             self.files.clear();
         }
     }
@@ -187,7 +192,10 @@ impl Engine<'_> {
     /// What the engine wrote of this order.
     fn told(&self, path: &Path) -> Option<v1::K3sNews> {
         let mut bytes = Vec::new();
-        std::fs::File::open(path).ok()?.take(MAX_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+        // Nobody waits for the other end of a pipe that somebody has put there.
+        let file = std::fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).ok()?;
+        file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).ok()?;
         v1::K3sNews::decode(bytes.as_slice()).ok().filter(|news| news.order_id == self.order.id)
     }
 }
@@ -212,5 +220,33 @@ async fn unit_runs() -> bool {
     match child::run(job, ANSWER).await {
         Ok(said) => !said.last().is_some_and(|state| matches!(state.as_str(), "inactive" | "failed")),
         Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use prost::Message;
+    use rackhaven_proto::v1;
+
+    use super::{Engine, Files, Paths, Place};
+
+    #[test]
+    fn only_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let paths = Paths { program: at("engine"), state: at("state"), status: at("status") };
+        let order = v1::K3sOrder { id: "order-1".to_owned(), ..v1::K3sOrder::default() };
+        let files = Files::new(at("files"));
+        let engine = Engine { paths: &paths, place: Place::Here, files: &files, order: &order };
+        // Nobody writes to it: who opens it as a file waits for ever.
+        mkfifo(&at("pipe"), Mode::S_IRWXU).unwrap();
+        for path in [at("pipe"), "/dev/zero".into(), folder.path().to_owned(), at("nothing")] {
+            assert!(engine.told(&path).is_none(), "{}", path.display());
+        }
+        let news = v1::K3sNews { order_id: "order-1".to_owned(), ..v1::K3sNews::default() };
+        std::fs::write(at("news"), news.encode_to_vec()).unwrap();
+        assert_eq!(engine.told(&at("news")), Some(news));
     }
 }

@@ -37,8 +37,10 @@ impl Files {
         for entry in fs::read_dir(&self.0).map_err(told("reading", &self.0))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let digest = name.strip_suffix(PARTIAL).map_or(name.as_str(), |name| name.trim_end_matches('.'));
-            if for_these.iter().any(|artifact| artifact.sha256.to_string() == digest) {
-                there_bytes = there_bytes.saturating_add(entry.metadata().map_or(0, |metadata| metadata.len()));
+            if let Some(artifact) = for_these.iter().find(|artifact| artifact.sha256.to_string() == digest) {
+                // One that the engine fetches counts for nothing: how long it will be is not known.
+                let length = entry.metadata().map_or(0, |metadata| metadata.len()).min(artifact.bytes);
+                there_bytes = there_bytes.saturating_add(length);
             } else {
                 // What stays takes room, and no more.
                 let _ = fs::remove_file(entry.path());

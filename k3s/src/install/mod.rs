@@ -5,6 +5,7 @@ pub mod config;
 mod download;
 mod place;
 pub mod plan;
+mod release;
 mod run;
 pub mod unit;
 

@@ -7,13 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind};
+use rackhaven_proto::model::k3s::{Arch, Artifact, ArtifactKind, Digest};
 
 use super::plan::{Change, Seen, Source, Wanted};
+use super::release;
 use crate::files;
 use crate::news::Done;
 use crate::order::Work;
 use crate::paths::{AGENT_TOKEN, LINKS, PROGRAM};
+
+/// So many bytes tell what a file is.
+const FIRST_BYTES: u64 = 512;
 
 /// What is at all places that count.
 pub(super) fn look(work: &mut Work, all: &[Wanted]) -> anyhow::Result<BTreeMap<String, Seen>> {
@@ -46,6 +50,15 @@ pub(super) fn check_artifacts(work: &mut Work, all: &[Wanted], seen: &BTreeMap<S
         check_artifact(work, artifact, &place).with_context(|| artifact.to_string())?;
         checked.push(artifact.to_string());
     }
+    // Before anything is changed: it would run, and never be the release that is waited for.
+    for file in all {
+        let Source::Artifact(artifact) = &file.source else { continue };
+        if artifact.kind == ArtifactKind::Program {
+            let here = work.artifacts.join(artifact.sha256.to_string());
+            let place = if is_there(seen, file) { work.root.at(&file.path) } else { here };
+            release::check(work, artifact, &place).with_context(|| artifact.to_string())?;
+        }
+    }
     Ok(match checked.as_slice() {
         [] => Done::Unchanged("the release's files are in their places".to_owned()),
         _ => Done::Changed(format!("checked {}", checked.join(", "))),
@@ -54,29 +67,45 @@ pub(super) fn check_artifacts(work: &mut Work, all: &[Wanted], seen: &BTreeMap<S
 
 /// The order's files that are not in their places.
 pub(super) fn missing<'a>(all: &'a [Wanted], seen: &BTreeMap<String, Seen>) -> Vec<&'a Artifact> {
-    let is_there = |file: &Wanted| matches!(seen.get(&file.path), Some(Seen::File(_, sum)) if *sum == file.sum);
     let of = |file: &'a Wanted| match &file.source {
-        Source::Artifact(artifact) if !is_there(file) => Some(artifact),
+        Source::Artifact(artifact) if !is_there(seen, file) => Some(artifact),
         _ => None,
     };
     all.iter().filter_map(of).collect()
 }
 
+/// Whether a file is in its place.
+fn is_there(seen: &BTreeMap<String, Seen>, file: &Wanted) -> bool {
+    matches!(seen.get(&file.path), Some(Seen::File(_, sum)) if *sum == file.sum)
+}
+
 fn check_artifact(work: &mut Work, artifact: &Artifact, place: &Path) -> anyhow::Result<()> {
     let (sum, length) = files::sum_of(place, &mut |done| work.progress(done, artifact.bytes))?;
-    if length != artifact.bytes && artifact.source.is_none() {
-        bail!("the file has {length} bytes of {}", artifact.bytes);
-    }
-    if sum != artifact.sha256 {
-        bail!("its SHA-256 is {sum}, not {}", artifact.sha256);
-    }
     let mut first = Vec::new();
-    fs::File::open(place)?.take(512).read_to_end(&mut first)?;
-    if ArtifactKind::of_bytes(&first) != Some(artifact.kind) {
+    fs::File::open(place)?.take(FIRST_BYTES).read_to_end(&mut first)?;
+    if let Err(reason) = judge(artifact, sum, length, &first) {
+        // The next order would find it again.
+        files::remove_if_there(place)?;
+        return Err(reason);
+    }
+    if artifact.kind == ArtifactKind::Program { release::let_run(place) } else { Ok(()) }
+}
+
+/// Refuses a file that is not what the order wants, by its SHA-256, length and first bytes.
+fn judge(artifact: &Artifact, sum: Digest, length: u64, first: &[u8]) -> anyhow::Result<()> {
+    match &artifact.source {
+        None if length != artifact.bytes => bail!("the file has {length} bytes of {}", artifact.bytes),
+        Some(source) if sum != artifact.sha256 => {
+            bail!("its SHA-256 is {sum}, not {}: {length} bytes came from {source}", artifact.sha256)
+        }
+        None if sum != artifact.sha256 => bail!("its SHA-256 is {sum}, not {}", artifact.sha256),
+        _ => {}
+    }
+    if ArtifactKind::of_bytes(first) != Some(artifact.kind) {
         bail!("it is no {}", artifact.kind);
     }
     if artifact.kind == ArtifactKind::Program {
-        let arch = Arch::of_program(&first).context("it is a program for processors that Rackhaven does not know")?;
+        let arch = Arch::of_program(first).context("it is a program for processors that Rackhaven does not know")?;
         let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
         if arch != artifact.arch || !runs_on(arch, &machine) {
             bail!("it is a program for {arch}, which does not run on this machine ({machine})");
