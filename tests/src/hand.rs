@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use crate::client::connect;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, wait_for};
 
 /// A channel without a certificate, as one has it who was invited.
 ///
@@ -108,6 +108,14 @@ impl HandSession {
     pub async fn open(credentials: &Credentials) -> anyhow::Result<Self> {
         let Subject::Node(name) = &credentials.identity.subject else { anyhow::bail!("not a node's credentials") };
         Self::open_with(credentials, Body::Hello(hello(name.as_str())?)).await
+    }
+
+    /// The same once the node's last session is over.
+    ///
+    /// # Errors
+    /// When the controller goes on refusing.
+    pub async fn open_next(credentials: &Credentials) -> anyhow::Result<Self> {
+        wait_for("the session before to be over", async || Self::open(credentials).await.map(Some)).await
     }
 
     /// The same with other first words.

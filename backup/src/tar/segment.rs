@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
@@ -11,7 +13,8 @@ use super::big::Big;
 use super::input::Input;
 use super::pax::put_head;
 use super::{FRAME_BYTES, padding, sparse};
-use crate::entry::{Entry, Kind};
+use crate::clock::unix_ms;
+use crate::entry::{Entry, FileTime, Kind};
 use crate::manifest::{Item, Place, Record};
 use crate::outcome::{ProblemKind, Problems};
 use crate::progress::Progress;
@@ -19,6 +22,9 @@ use crate::walk::{Visit, entry_of, open_file};
 
 /// How often a file that changes while it is read is read, before what was read last is kept.
 const ATTEMPTS: u32 = 3;
+/// How far apart two changes of a file may be that have the same time: file systems take theirs from a clock that moves in
+/// ticks, of up to 10 ms.
+const TICK: Duration = Duration::from_millis(20);
 
 /// A part of a segment.
 #[derive(Debug)]
@@ -143,6 +149,7 @@ impl<'a> Builder<'a> {
         let (start, path) = (self.raw.len, visit.entry.path);
         for attempt in 1..=ATTEMPTS {
             self.raw.len = start;
+            let begun_ms = unix_ms();
             let (fd, entry) = opened(visit.parent.as_fd(), &visit.name, &path, self.problems)?;
             let before = (entry.size, entry.mtime, entry.ctime);
             let attributes = self.attributes(Bearer::open(&fd), &path);
@@ -155,8 +162,12 @@ impl<'a> Builder<'a> {
             };
             *read_bytes += entry.size;
             let after = fstat(&fd).map(|stat| entry_of(Vec::new(), &stat));
-            let same = whole && after.is_ok_and(|after| (after.size, after.mtime, after.ctime) == before);
+            let fresh = is_fresh(before.2, begun_ms, unix_ms());
+            let same = whole && !fresh && after.is_ok_and(|after| (after.size, after.mtime, after.ctime) == before);
             if !same && attempt < ATTEMPTS {
+                if fresh {
+                    sleep(TICK);
+                }
                 continue;
             }
             if !same {
@@ -266,4 +277,23 @@ pub(super) fn opened(
 /// Whether a file has so much room on the disk that it can have no holes.
 pub(super) fn entry_blocks_fill(fd: impl AsFd, size: u64) -> bool {
     fstat(fd).is_ok_and(|stat| u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) >= size)
+}
+
+/// Whether a file was changed so shortly before it was read that a change while it was read could have the same time. Times
+/// ahead of the clock tell nothing.
+fn is_fresh(changed: FileTime, begun_ms: i64, ended_ms: i64) -> bool {
+    let tick_ms = i64::try_from(TICK.as_millis()).unwrap_or(i64::MAX);
+    (FileTime::from_unix_ms(begun_ms.saturating_sub(tick_ms))..=FileTime::from_unix_ms(ended_ms)).contains(&changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileTime, is_fresh};
+
+    #[test]
+    fn fresh_is_what_was_changed_a_tick_before_or_since() {
+        for (changed_ms, fresh) in [(979, false), (980, true), (1000, true), (1010, true), (1011, false), (0, false)] {
+            assert_eq!(is_fresh(FileTime::from_unix_ms(changed_ms), 1000, 1010), fresh, "{changed_ms}");
+        }
+    }
 }

@@ -122,7 +122,7 @@ async fn a_set_that_is_older_than_what_the_node_has_is_not_sent() {
     session.send(tell(&["etc", "home"], 40)).await.unwrap();
     wait_for_job(&fleet, "the other job", |job| job.job.as_ref().unwrap().name == "home").await;
     drop(session);
-    let mut session = HandSession::open(&node).await.unwrap();
+    let mut session = HandSession::open_next(&node).await.unwrap();
     session.send(tell(&["etc", "home"], 40)).await.unwrap();
     wait_for("an order to be taken", async || {
         let started = client.start(start(&["pi-1"], &["home"], SAVE)).await?.into_inner().started;

@@ -82,7 +82,7 @@ async fn what_cannot_be_is_refused_and_harms_nobody_else() {
         (progress("\u{1b}[2J", 1), "run_id"),
     ];
     for (body, words) in cases {
-        let mut session = HandSession::open(&rogue).await.unwrap();
+        let mut session = HandSession::open_next(&rogue).await.unwrap();
         session.send(body).await.unwrap();
         let status = session.ended().await.unwrap().unwrap();
         assert_eq!(status.code(), Code::InvalidArgument, "{words}: {status}");
@@ -96,7 +96,7 @@ async fn what_cannot_be_is_refused_and_harms_nobody_else() {
     client.start(start(&["pi-2"], &["etc"], SAVE)).await.unwrap();
     let id = order(&mut other).await.run_id;
     let mut watched = client.watch(v1::WatchBackupsRequest { run_ids: vec![id.clone()] }).await.unwrap().into_inner();
-    let mut session = HandSession::open(&rogue).await.unwrap();
+    let mut session = HandSession::open_next(&rogue).await.unwrap();
     stored(&mut session, report(run(&id, v1::BackupOutcome::Failed), None), &id).await;
     stored(&mut other, report(run(&id, v1::BackupOutcome::Ok), None), &id).await;
     let change = watched.message().await.unwrap().unwrap();

@@ -66,7 +66,7 @@ async fn a_report_that_comes_twice_is_stored_once() {
     drop(session);
     fleet.kill_controller().await.unwrap();
     fleet.start_controller().await.unwrap();
-    let mut session = HandSession::open(&node).await.unwrap();
+    let mut session = HandSession::open_next(&node).await.unwrap();
     session.send(jobs(&["etc"])).await.unwrap();
     stored(&mut session, failed, "r-1").await;
     stored(&mut session, report(run("r-2", v1::BackupOutcome::Failed), None), "r-2").await;

@@ -24,7 +24,7 @@ async fn what_is_wrong_is_told_once() {
     fleet.start_controller().await.unwrap();
     let home = wait_for_job(&fleet, "the job", |job| job.job.as_ref().unwrap().name == "home").await;
     assert_eq!(home.troubles, ["late"]);
-    let mut session = HandSession::open(&node).await.unwrap();
+    let mut session = HandSession::open_next(&node).await.unwrap();
     session.send(Body::BackupJobs(told)).await.unwrap();
     stored(&mut session, report(run("r-2", v1::BackupOutcome::Partial), None), "r-2").await;
     let archives = vec![archive(0, 90), archive(24, 100), archive(48, 100), archive(72, 100)];
