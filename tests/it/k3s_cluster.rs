@@ -211,3 +211,53 @@ async fn nodes_fetch_files_by_themselves() {
     rack.wait_for_nodes(&well(&[], VERSION)).await;
     assert_eq!(std::fs::read_dir(rack.nodes[0].0.state().join("k3s")).unwrap().count(), 0);
 }
+
+/// What came to nothing changes nothing, and a cluster whose only server is lost can be ended and made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_leaves_the_cluster_as_it_was() {
+    let rack = Rack::start(&["master", "pi-1"]).await;
+    let ctl = rack.ctl();
+    let refusal = async |line: &str| {
+        let refused = ctl.fails(line, 1).await.unwrap();
+        format!("{}{}", refused.out, refused.err)
+    };
+    rack.add(VERSION).await;
+    rack.init().await;
+    let kubeconfig = rack.fleet.state().join("k3s/kubeconfig.yaml");
+    let refused = refusal("k3s init master --flannel-iface nope").await;
+    assert!(refused.contains("nope") && kubeconfig.exists(), "{refused}");
+    let again = ctl.json_lines("k3s init master").await.unwrap();
+    assert_eq!(again.last().unwrap()["ended"][0]["result"], "unchanged", "{again:?}");
+    rack.add(NEXT).await;
+    let refused = refusal(&format!("k3s init master --version {NEXT}")).await;
+    assert!(refused.contains("ctl k3s upgrade"), "{refused}");
+    ctl.ok("k3s join pi-1").await.unwrap();
+    rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
+    // An upgrade whose files cannot be had is given up by naming the release that is there; nobody joins ahead of it.
+    let list = DoubleRelease::make(&rack.releases.path().join("list"), NEXT).unwrap().list;
+    let web = WebFolder::start(&rack.releases.path().join("list")).await.unwrap();
+    let from = format!("http://{}/absent", web.address());
+    ctl.ok(&format!("k3s artifacts add --version {NEXT} --from {from} {}", list.display())).await.unwrap();
+    let refused = refusal(&format!("k3s upgrade {NEXT} --yes --within 10s")).await;
+    assert!(refused.contains("404"), "{refused}");
+    rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
+    rack.sequence(&format!("k3s upgrade {VERSION} --yes --within 10s")).await;
+    ctl.ok("k3s join pi-1").await.unwrap();
+    rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
+    // A member is not removed from the fleet unawares.
+    let refused = refusal("node remove pi-1 --yes").await;
+    assert!(refused.contains("ctl k3s leave pi-1"), "{refused}");
+    rack.board(0).systemctl(&["stop", "k3s.service"]).await.unwrap();
+    let refused = refusal("k3s leave pi-1 --yes --no-drain").await;
+    assert!(refused.contains("--forget"), "{refused}");
+    let forgotten = ctl.ok("k3s leave master pi-1 --forget --yes").await.unwrap();
+    assert!(forgotten.contains("the cluster may know it still"), "{forgotten}");
+    assert!(!rack.fleet.state().join("k3s/cluster").exists() && !kubeconfig.exists());
+    // What was only forgotten can be taken off, and then there is a new cluster.
+    ctl.ok("k3s leave master pi-1 --yes").await.unwrap();
+    assert!(!rack.board(0).has("/usr/local/bin/k3s") && !rack.board(1).has("/usr/local/bin/k3s"));
+    ctl.ok("node remove pi-1 --yes").await.unwrap();
+    ctl.ok(&format!("k3s artifacts remove {NEXT} --yes")).await.unwrap();
+    rack.init().await;
+    rack.wait_for_nodes(&well(&[], VERSION)).await;
+}

@@ -45,6 +45,13 @@ pub enum ArtifactError {
     },
 }
 
+impl ArtifactError {
+    /// Whether there is no such file, or none any more.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 fn disk(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArtifactError {
     let path = path.to_owned();
     move |source| ArtifactError::Disk { operation, path, source }

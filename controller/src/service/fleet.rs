@@ -212,6 +212,12 @@ impl Fleet for FleetService {
         let context = call_context(&request)?;
         let core = &self.core;
         let name = self.existing(&request.into_inner().name)?;
+        let of_cluster = core.k3s_cluster.record().map_err(Status::internal)?;
+        if of_cluster.is_some_and(|record| record.members.contains_key(&name)) {
+            return Err(Status::failed_precondition(format!(
+                "{name} is a node of the K3s cluster: `ctl k3s leave {name}` first, with --forget if it is gone for good"
+            )));
+        }
         let audit = core.audit_entry(&context.caller, &context.origin, "Fleet/RemoveNode", name.as_str(), "ok");
         core.store.remove_node(name.clone(), core.clock.wall_ms(), audit).await.map_err(store_failed)?;
         let subject = Subject::Node(name.clone());

@@ -55,13 +55,31 @@ impl K3sClusterService {
         Ok(Response::new(Box::pin(ReceiverStream::new(heard))))
     }
 
+    /// Nodes of the fleet, or those that are of the cluster only, as after the loss of a node.
+    fn members(&self, names: &[String]) -> Result<Vec<NodeName>, Status> {
+        let record = self.core.k3s_cluster.record().map_err(Status::internal)?;
+        let is_member = |name: &String| {
+            let name: Option<NodeName> = name.parse().ok();
+            name.filter(|name| record.as_ref().is_some_and(|record| record.members.contains_key(name)))
+        };
+        self.named(names, |name| is_member(name).map_or_else(|| existing(&self.core, name), Ok))
+    }
+
     fn nodes(&self, names: &[String]) -> Result<Vec<NodeName>, Status> {
+        self.named(names, |name| existing(&self.core, name))
+    }
+
+    fn named(
+        &self,
+        names: &[String],
+        find: impl Fn(&String) -> Result<NodeName, Status>,
+    ) -> Result<Vec<NodeName>, Status> {
         if names.len() > MOST_NODES {
             return Err(Status::invalid_argument(format!("nodes: {} are more than {MOST_NODES}", names.len())));
         }
         let mut nodes = Vec::new();
         for name in names {
-            let node = existing(&self.core, name)?;
+            let node = find(name)?;
             if !nodes.contains(&node) {
                 nodes.push(node);
             }
@@ -160,7 +178,7 @@ impl K3sCluster for K3sClusterService {
         let context = call_context(&request)?;
         let request = request.into_inner();
         drain_seconds(request.drain_seconds)?;
-        let nodes = self.nodes(&request.nodes)?;
+        let nodes = self.members(&request.nodes)?;
         let target = format!("{}{}", names(&nodes), if request.forget { " forget" } else { "" });
         self.begin(context, "Leave", &target, |sequence| async move { Ok(sequence.leave(nodes, &request).await) }).await
     }

@@ -83,8 +83,12 @@ impl K3sNodes for K3sOrderService {
             });
             if let Err(error) = read {
                 tracing::error!(%error, "a file of K3s's could not be read");
+                let status = match error.is_absent() {
+                    true => Status::not_found("the file was removed from the controller meanwhile"),
+                    false => Status::internal(error.to_string()),
+                };
                 // The node may have gone.
-                let _ = pieces.blocking_send(Err(Status::internal(error.to_string())));
+                let _ = pieces.blocking_send(Err(status));
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))

@@ -9,7 +9,12 @@ use super::sequence::{Outcome, ended};
 
 impl Sequence {
     /// Takes nodes out, one after another; one that cannot leave does not keep the others in.
-    pub async fn leave(&self, nodes: Vec<NodeName>, request: &v1::K3sLeaveRequest) -> Vec<v1::K3sEnded> {
+    pub async fn leave(&self, mut nodes: Vec<NodeName>, request: &v1::K3sLeaveRequest) -> Vec<v1::K3sEnded> {
+        if let Ok(Some(record)) = self.core.k3s_cluster.record() {
+            // Servers leave behind agents, the first one last.
+            let member = |node: &NodeName| record.members.get(node).filter(|member| member.is_server());
+            nodes.sort_by_key(|node| member(node).map(|server| std::cmp::Reverse(server.number)));
+        }
         let mut all = Vec::new();
         for node in nodes {
             let outcome = self.leave_one(&node, request).await;
@@ -20,35 +25,52 @@ impl Sequence {
 
     async fn leave_one(&self, node: &NodeName, request: &v1::K3sLeaveRequest) -> Outcome {
         self.hindered()?;
-        let Some(record) = self.core.k3s_cluster.record()? else {
-            return Ok((false, "there is no cluster".to_owned()));
+        let record = self.core.k3s_cluster.record()?;
+        let Some((record, member)) = record.as_ref().and_then(|record| Some((record, record.members.get(node)?)))
+        else {
+            return self.leave_unknown(node, request.forget).await;
         };
-        let Some(member) = record.members.get(node) else { return Ok((false, "it is not in the cluster".to_owned())) };
         let is_server = member.is_server();
-        may_leave(&record, node)?;
+        may_leave(record, node)?;
         let is_last = record.members.len() == 1;
+        let mut text = String::new();
         if !is_last && member.joined {
             if !request.forget && request.drain_seconds > 0 {
                 self.drain(node, "leave", request.drain_seconds).await?;
             }
             // etcd counts a server until its node is deleted: one that has stopped before could take the majority with it.
-            if is_server && record.embedded_etcd {
+            if is_server && record.embedded_etcd && !request.forget {
                 self.delete(node).await?;
             }
         }
         if !request.forget {
             self.order(node, Task::Remove(v1::K3sRemove {}), Vec::new()).await?;
         }
+        if request.forget {
+            text = "it is only forgotten: K3s stays on it until it is reached again, or reimaged".to_owned();
+        }
         if !is_last {
-            self.delete(node).await?;
+            match self.delete(node).await {
+                Err(why) if request.forget => text.push_str(&format!("; the cluster may know it still: {why}")),
+                Err(why) => return Err(format!("{why}; once the cluster is past help, --forget goes on without it")),
+                Ok(()) => {}
+            }
         }
         let mut record = self.record()?;
         record.members.remove(node);
         let left = (!record.members.is_empty()).then_some(record);
-        let ended = if left.is_none() { "the cluster has ended" } else { "" };
+        if left.is_none() && text.is_empty() {
+            text = "the cluster has ended".to_owned();
+        }
         self.core.k3s_cluster.save(left)?;
-        let forgotten = "it is only forgotten: K3s stays on it until it is reached again, or reimaged";
-        Ok((true, if request.forget { forgotten.to_owned() } else { ended.to_owned() }))
+        Ok((true, text))
+    }
+
+    /// Takes K3s off a node that no cluster knows: one that was forgotten while it could not be reached.
+    async fn leave_unknown(&self, node: &NodeName, forget: bool) -> Outcome {
+        let changed = !forget && self.order(node, Task::Remove(v1::K3sRemove {}), Vec::new()).await?.changed;
+        let text = if changed { "of a cluster that has forgotten it" } else { "it is not in the cluster" };
+        Ok((changed, text.to_owned()))
     }
 
     /// Deletes a node, and with it the password by which another of this name would be refused.

@@ -36,12 +36,42 @@ pub(super) struct Carried {
     pub(super) warnings: usize,
 }
 
+/// The engine's step before which nothing is changed on a node (docs/k3s.md, "K3s on a node").
+const FIRST_CHANGE: &str = "claim";
+
+/// Why an order was not carried out.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// For a person.
+    pub(super) why: String,
+    /// Whether the node is known to be as it was before.
+    pub(super) untouched: bool,
+}
+
+impl From<Refused> for String {
+    fn from(refused: Refused) -> Self {
+        refused.why
+    }
+}
+
+impl From<String> for Refused {
+    /// Before it was given.
+    fn from(why: String) -> Self {
+        Self { why, untouched: true }
+    }
+}
+
 impl Sequence {
     /// Has a node carry out a task, through broken connections and new runs of its agent.
     ///
     /// # Errors
     /// Why it was not carried out.
-    pub(super) async fn order(&self, node: &NodeName, task: Task, artifacts: Vec<Artifact>) -> Result<Carried, String> {
+    pub(super) async fn order(
+        &self,
+        node: &NodeName,
+        task: Task,
+        artifacts: Vec<Artifact>,
+    ) -> Result<Carried, Refused> {
         let id = hex(&random::<16>().map_err(|error| error.to_string())?);
         let order = v1::K3sOrder {
             id: id.clone(),
@@ -53,9 +83,15 @@ impl Sequence {
         let desk = self.core.k3s_orders.clone();
         let mut ordered = desk.begin(id, node.clone(), artifacts);
         let mut told = v1::K3sNews::default();
+        let mut was_given = false;
         let carried = async {
             loop {
                 let outbox = self.session(node).await?;
+                if was_given {
+                    // What keeps breaking it off may do so at once.
+                    tokio::time::sleep(LOOK).await;
+                }
+                was_given = true;
                 match timeout(BEGIN, outbox.send(ToAgent::K3s(order.clone()))).await {
                     Ok(true) => {}
                     Ok(false) | Err(_) => continue,
@@ -78,12 +114,13 @@ impl Sequence {
                 }
             }
         };
-        let report: v1::K3sReport = match timeout(LONGEST, carried).await {
-            Ok(report) => report?,
-            Err(_) => return Err(format!("it has not come to an end within {} s", LONGEST.as_secs())),
+        let late = format!("it has not come to an end within {} s", LONGEST.as_secs());
+        let report: v1::K3sReport = match timeout(LONGEST, carried).await.unwrap_or(Err(late)) {
+            Ok(report) => report,
+            Err(why) => return Err(Refused { why, untouched: !was_given }),
         };
         if !report.failure.is_empty() {
-            return Err(fit(&report.failure));
+            return Err(Refused { why: fit(&report.failure), untouched: is_untouched(&told.steps) });
         }
         let changed = told.steps.iter().any(|step| step.state() == State::Done);
         let warnings = told.findings.iter().filter(|finding| finding.level() == Level::Warning).count();
@@ -115,9 +152,39 @@ impl Sequence {
     }
 }
 
+/// Whether a node that has failed says of a step that it failed, before anything was changed. An engine that was killed does
+/// not say so.
+fn is_untouched(steps: &[v1::K3sStep]) -> bool {
+    steps.iter().any(|step| step.state() == State::Failed) && !steps.iter().any(|step| step.name == FIRST_CHANGE)
+}
+
 /// Waits for the end of a session.
 async fn ends(outbox: &Outbox) {
     while !outbox.is_closed() {
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{State, is_untouched, v1};
+
+    #[test]
+    fn untouched_is_what_failed_before_the_first_change() {
+        for (steps, untouched) in [
+            (&[][..], false),
+            (&[("fetch k3s", State::Failed)], true),
+            (&[("preflight", State::Unchanged), ("files", State::Failed)], true),
+            (&[("preflight", State::Unchanged), ("files", State::Running)], false),
+            (&[("files", State::Done), ("claim", State::Done), ("program", State::Failed)], false),
+            (&[("files", State::Done), ("claim", State::Failed)], false),
+        ] {
+            let step = |(name, state): &(&str, State)| v1::K3sStep {
+                name: (*name).to_owned(),
+                state: (*state).into(),
+                ..Default::default()
+            };
+            assert_eq!(is_untouched(&steps.iter().map(step).collect::<Vec<_>>()), untouched, "{steps:?}");
+        }
     }
 }

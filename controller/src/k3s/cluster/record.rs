@@ -70,9 +70,9 @@ pub struct Member {
     pub server_host: Option<String>,
     /// In which order servers came.
     pub number: u32,
-    /// The release that it was told to install last.
+    /// The release that it was told to install last, unless that came to nothing.
     pub version: String,
-    /// Whether it was seen as Ready after that.
+    /// Whether it was seen as Ready since it is a member.
     pub joined: bool,
     /// KEY=VALUE each, given when it registers.
     pub labels: Vec<String>,

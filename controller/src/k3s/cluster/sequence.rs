@@ -7,9 +7,10 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_ended::Result as Ending;
 use rackhaven_proto::v1::k3s_order::Task;
 
+use super::order::{Carried, Refused};
 use super::record::{Access, Record, Secret};
 use super::teller::{Teller, fit};
-use super::wanted::{member, wanted};
+use super::wanted::{member, said, wanted};
 use crate::core::Core;
 
 /// What was asked for, with who asked and who listens.
@@ -22,6 +23,9 @@ pub struct Sequence {
 
 /// How a node ended: whether anything was left to do, and what a person should know.
 pub(super) type Outcome = Result<(bool, String), String>;
+
+/// The same of an installation.
+pub(super) type Installed = Result<(bool, String), Refused>;
 
 /// The same, as it is told.
 pub(super) fn ended(node: &NodeName, outcome: Outcome) -> v1::K3sEnded {
@@ -105,8 +109,7 @@ impl Sequence {
     async fn init_one(&self, node: &NodeName, request: &v1::K3sInitRequest) -> Outcome {
         self.hindered()?;
         let options = request.options.clone().unwrap_or_default();
-        let kept = self.core.k3s_cluster.record()?;
-        let mut record = match kept {
+        let mut record = match self.core.k3s_cluster.record()? {
             Some(record) if record.members.keys().any(|other| other != node) => {
                 let first = record.servers().first().map(|(name, ..)| name.to_string()).unwrap_or_default();
                 return Err(format!("there is a cluster, whose first server is {first}: ctl k3s join takes nodes in"));
@@ -121,6 +124,12 @@ impl Sequence {
         }
         .map_err(|invalid| invalid.to_string())?;
         let before = record.members.get(node);
+        if let Some(before) = before.filter(|before| before.joined && before.version != version.as_str()) {
+            return Err(format!(
+                "it has {} already: ctl k3s upgrade brings the cluster to another release",
+                before.version
+            ));
+        }
         let host = match before.and_then(|before| before.server_host.clone()) {
             Some(host) if request.address.is_empty() => host,
             _ => self.host(node, &request.address, &options)?,
@@ -130,11 +139,9 @@ impl Sequence {
         }
         let wanted = wanted(before, request.options.as_ref(), Some(host), 0, &version);
         record.version = version.to_string();
-        if request.options.is_some() {
-            record.disable = options.disable;
-        }
+        record.disable = said(&options.disable, &record.disable);
         record.members.insert(node.clone(), wanted);
-        self.install(record, node, &version, request.fix).await
+        Ok(self.install(record, node, &version, request.fix).await?)
     }
 
     /// Takes nodes in, one after another; how many fail does not keep the others out.
@@ -166,6 +173,9 @@ impl Sequence {
         }
         let version: K3sVersion =
             record.version.parse().map_err(|invalid: rackhaven_proto::Invalid| invalid.to_string())?;
+        // One that an upgrade has brought further does not go back.
+        let has = before.and_then(|before| before.version.parse().ok());
+        let version = has.map_or(version.clone(), |has: K3sVersion| has.max(version));
         let host = match (request.server, before.and_then(|before| before.server_host.clone())) {
             (false, _) => None,
             (true, Some(host)) if request.address.is_empty() => Some(host),
@@ -174,28 +184,42 @@ impl Sequence {
         let number = before.map_or_else(|| record.next_number(), |before| before.number);
         let wanted = wanted(before, request.options.as_ref(), host, number, &version);
         record.members.insert(node.clone(), wanted);
-        self.install(record, node, &version, request.fix).await
+        Ok(self.install(record, node, &version, request.fix).await?)
     }
 
     /// Writes down what a member is to be, makes it that, and waits until it is Ready.
-    pub(super) async fn install(&self, record: Record, node: &NodeName, version: &K3sVersion, fix: bool) -> Outcome {
+    pub(super) async fn install(&self, record: Record, node: &NodeName, version: &K3sVersion, fix: bool) -> Installed {
         let files = self.files(node, version).await?;
-        let settings = record.settings(node).ok_or("the cluster has no server that it could join")?;
+        let settings =
+            record.settings(node).ok_or_else(|| "the cluster has no server that it could join".to_owned())?;
         K3sSettings::try_from(settings.clone()).map_err(|invalid| invalid.to_string())?;
+        let before = self.core.k3s_cluster.record()?;
         self.save(record)?;
         let task = Task::Install(v1::K3sInstall { settings: Some(settings), version: version.to_string(), fix });
-        let carried = self.order(node, task, files).await?;
-        if carried.report.needs_reboot {
-            return Err(
-                "what was put right counts after the next boot: ctl node reboot, and then the same again".to_owned()
-            );
+        let refused = match self.order(node, task, files).await {
+            Ok(carried) if !carried.report.needs_reboot => return Ok(self.take_in(node, version, carried).await?),
+            Ok(_) => {
+                let why = "what was put right counts after the next boot: ctl node reboot, and then the same again";
+                Refused::from(why.to_owned())
+            }
+            Err(refused) => refused,
+        };
+        if refused.untouched {
+            // What was said for it does not count: nothing has come of it.
+            self.core.k3s_cluster.save(before)?;
         }
+        Err(refused)
+    }
+
+    /// Writes down that a node has what was ordered, once it is Ready.
+    async fn take_in(&self, node: &NodeName, version: &K3sVersion, carried: Carried) -> Outcome {
         let mut record = self.record()?;
         if let Some(access) = carried.report.access {
             check_k3s_access(&access).map_err(|invalid| format!("what it reports: {invalid}"))?;
             record.access = Some(Access { authority_pem: access.authority_pem, token: Secret(access.token) });
         }
         let member = record.members.get_mut(node).ok_or("it has left the cluster meanwhile")?;
+        // Its API is spoken with from here on, if it is the first server.
         let was = std::mem::replace(&mut member.joined, true);
         self.save(record)?;
         if let Err(why) = self.until_ready(node, version).await {

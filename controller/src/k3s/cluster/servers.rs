@@ -35,7 +35,7 @@ impl Sequence {
             }
         };
         let task = Task::Snapshot(v1::K3sSnapshot { name, keep });
-        let carried = self.order(&server, task, Vec::new()).await;
+        let carried = self.order(&server, task, Vec::new()).await.map_err(String::from);
         let outcome = carried.map(|carried| {
             let text = carried.report.snapshot.map(|file| format!("{} ({} bytes)", file.path, file.bytes));
             (true, super::teller::fit(&text.unwrap_or_default()))
@@ -51,9 +51,7 @@ impl Sequence {
             // Before anything is changed: all that it takes is here.
             self.files(node, version).await.map_err(|why| format!("{node}: {why}"))?;
         }
-        record.version = version.to_string();
         let order = in_order(&record);
-        self.save(record)?;
         let mut all: Vec<v1::K3sEnded> = Vec::new();
         let mut failed: Option<NodeName> = None;
         for node in order {
@@ -66,6 +64,12 @@ impl Sequence {
                 failed = Some(node.clone());
             }
             all.push(ended(&node, outcome));
+            record = self.record()?;
+            if record.version != version.as_str() && servers_have(&record, version) {
+                // From here on nodes join with it, and not before: none may be ahead of its server.
+                record.version = version.to_string();
+                self.save(record)?;
+            }
         }
         Ok(all)
     }
@@ -83,15 +87,24 @@ impl Sequence {
         if drain_seconds > 0
             && let Err(why) = self.drain(node, UPGRADE, drain_seconds).await
         {
-            // Nothing was changed on it: it goes on as before.
-            return Err(match self.uncordon(node, UPGRADE).await {
-                Ok(()) => why,
-                Err(more) => format!("{why}; it stays cordoned: {more}"),
-            });
+            return self.goes_on(node, why).await;
         }
-        let outcome = self.install(record, node, version, false).await?;
-        self.uncordon(node, UPGRADE).await?;
-        Ok(outcome)
+        match self.install(record, node, version, false).await {
+            Ok(outcome) => {
+                self.uncordon(node, UPGRADE).await?;
+                Ok(outcome)
+            }
+            Err(refused) if refused.untouched => self.goes_on(node, refused.why).await,
+            Err(refused) => Err(refused.why),
+        }
+    }
+
+    /// Lets a node, on which nothing was changed, go on as before.
+    async fn goes_on(&self, node: &NodeName, why: String) -> Outcome {
+        Err(match self.uncordon(node, UPGRADE).await {
+            Ok(()) => why,
+            Err(more) => format!("{why}; it stays cordoned: {more}"),
+        })
     }
 
     /// Gives the cluster new tokens: first the servers one after another, then those who join with them.
@@ -99,6 +112,11 @@ impl Sequence {
         self.hindered()?;
         let mut record = self.record()?;
         let first = record.servers().first().map(|(name, ..)| (*name).clone()).ok_or("the cluster has no server")?;
+        for (node, member) in &record.members {
+            // Before anything is changed: all that it takes is here.
+            let version: K3sVersion = member.version.parse().map_err(|invalid: Invalid| invalid.to_string())?;
+            self.files(node, &version).await.map_err(|why| format!("{node}: {why}"))?;
+        }
         // One that an earlier attempt began is gone on with: the cluster may have it already.
         let next = match &record.next_server_token {
             Some(next) => next.clone(),
@@ -108,7 +126,7 @@ impl Sequence {
         let old = record.server_token.0.clone();
         self.save(record)?;
         let task = Task::NewToken(v1::K3sNewToken { old, new: next.0.clone() });
-        self.order(&first, task, Vec::new()).await.map_err(|why| format!("{first}: {why}"))?;
+        self.order(&first, task, Vec::new()).await.map_err(|refused| format!("{first}: {}", refused.why))?;
         let mut record = self.record()?;
         record.server_token = next;
         record.next_server_token = None;
@@ -128,8 +146,13 @@ impl Sequence {
         let record = self.record()?;
         let member = record.members.get(node).ok_or("it has left the cluster meanwhile")?;
         let version: K3sVersion = member.version.parse().map_err(|invalid: Invalid| invalid.to_string())?;
-        self.install(record, node, &version, false).await
+        Ok(self.install(record, node, &version, false).await?)
     }
+}
+
+/// Whether all servers that are in the cluster have a release.
+fn servers_have(record: &Record, version: &K3sVersion) -> bool {
+    record.servers().into_iter().all(|(_, server, _)| server.joined && server.version == version.as_str())
 }
 
 /// Servers in the order in which they came, then agents by name.

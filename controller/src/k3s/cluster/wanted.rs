@@ -86,8 +86,52 @@ pub(super) fn wanted(
     number: u32,
     version: &K3sVersion,
 ) -> Member {
-    match (before, options) {
-        (Some(before), None) => Member { server_host, joined: false, version: version.to_string(), ..before.clone() },
-        (_, options) => member(&options.cloned().unwrap_or_default(), server_host, number, version.to_string()),
+    let mut wanted = member(&options.cloned().unwrap_or_default(), server_host, number, version.to_string());
+    if let Some(before) = before {
+        wanted.joined = before.joined;
+        for (now, before) in [
+            (&mut wanted.labels, &before.labels),
+            (&mut wanted.taints, &before.taints),
+            (&mut wanted.node_ips, &before.node_ips),
+            (&mut wanted.tls_sans, &before.tls_sans),
+        ] {
+            *now = said(now, before);
+        }
+        if wanted.flannel_iface.is_empty() {
+            wanted.flannel_iface.clone_from(&before.flannel_iface);
+        }
+    }
+    wanted
+}
+
+/// What counts of a list: what was said before if nothing is said now, and nothing if it is said to be empty.
+pub(super) fn said(now: &[String], before: &[String]) -> Vec<String> {
+    match now {
+        [] => before.to_vec(),
+        [only] if only.is_empty() => Vec::new(),
+        now => now.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{said, v1, wanted};
+
+    #[test]
+    fn what_was_said_stays_until_something_else_is_said() {
+        let version = "v1.31.4+k3s1".parse().unwrap();
+        let options = |labels: &[&str], flannel_iface: &str| v1::K3sNodeOptions {
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            flannel_iface: flannel_iface.to_owned(),
+            ..Default::default()
+        };
+        let mut first = wanted(None, Some(&options(&["disk=ssd"], "zt0")), None, 3, &version);
+        first.joined = true;
+        let again = wanted(Some(&first), None, None, 3, &version);
+        assert_eq!(again, first);
+        let other = wanted(Some(&first), Some(&options(&[], "wg0")), None, 3, &version);
+        assert_eq!((other.labels, other.flannel_iface.as_str(), other.joined), (first.labels.clone(), "wg0", true));
+        assert!(wanted(Some(&first), Some(&options(&[""], "")), None, 3, &version).labels.is_empty());
+        assert_eq!(said(&["b".to_owned()], &["a".to_owned()]), ["b"]);
     }
 }
