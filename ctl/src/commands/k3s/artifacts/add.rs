@@ -12,7 +12,7 @@ use tokio::time::interval;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Response;
 
-use super::chosen::{Chosen, choose, elsewhere};
+use super::chosen::{Chosen, choose, elsewhere, without_images};
 use super::report::ArtifactsReport;
 use crate::connection::Connection;
 use crate::error::CtlError;
@@ -51,6 +51,13 @@ pub(super) async fn run(args: AddArgs, invocation: &mut Invocation) -> Result<Ex
         Some(folder) => elsewhere(&args.version, folder, args.images, &args.files)?,
         None => choose(&args.version, &args.files)?,
     };
+    if args.images {
+        for arch in without_images(&chosen) {
+            let text =
+                format!("no images for {arch}: the lists name no k3s-airgap-images-….tar.zst for it; K3s pulls them");
+            invocation.console.note(&text);
+        }
+    }
     let connection = invocation.connect().await?;
     let known = connection.answer(connection.k3s().list_artifacts(ListArtifactsRequest {})).await?.artifacts;
     let mut added = Vec::new();

@@ -1,5 +1,6 @@
 //! Which files of a release were given, and whether they are what its list says.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,12 @@ pub(super) fn elsewhere(
         let text = format!("{}: with --from only lists of checksums, sha256sum-….txt, are given", other.display());
         return Err(CtlError::usage(text));
     }
+    if folder.contains(['?', '#']) {
+        return Err(CtlError::usage(
+            "--from: the URL is that of a folder, without ? and #; names of files are added to it",
+        )
+        .hint("a server that wants something signed or a password is none that nodes can fetch from"));
+    }
     let mut chosen: Vec<Chosen> = Vec::new();
     for (sha256, name) in read_lists(paths.iter())? {
         let program = program_by_name(&name).map(|arch| (arch, ArtifactKind::Program));
@@ -73,12 +80,39 @@ fn read_lists<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<(D
     for path in paths {
         listed.extend(read_list(path)?);
     }
+    if let Some((name, one, other)) = contradiction(&listed) {
+        return Err(CtlError::failed(format!(
+            "the lists give {name:?} two checksums, {one} and {other}; nothing was done"
+        ))
+        .hint("they are of different releases, or one of them is damaged"));
+    }
     match listed.is_empty() {
         true => Err(CtlError::usage("the release's list of checksums is missing; nothing was done").hint(
             "give it too: the file sha256sum-amd64.txt, sha256sum-arm64.txt or sha256sum-arm.txt of the release",
         )),
         false => Ok(listed),
     }
+}
+
+/// A program or images that stand in the lists with two checksums.
+fn contradiction(listed: &[(Digest, String)]) -> Option<(&str, Digest, Digest)> {
+    let mut known = BTreeMap::new();
+    let counts = |name: &str| program_by_name(name).or_else(|| arch_by_name(name)).is_some();
+    listed.iter().filter(|(_, name)| counts(name)).find_map(|(sha256, name)| {
+        match known.insert(name.as_str(), *sha256) {
+            Some(other) if other != *sha256 => Some((name.as_str(), other, *sha256)),
+            _ => None,
+        }
+    })
+}
+
+/// For which processors there is a program and no images.
+pub(super) fn without_images(chosen: &[Chosen]) -> Vec<Arch> {
+    let has = |arch: Arch, is_program: bool| {
+        let fits = |kind: ArtifactKind| (kind == ArtifactKind::Program) == is_program;
+        chosen.iter().any(|file| file.artifact.arch == arch && fits(file.artifact.kind))
+    };
+    [Arch::Amd64, Arch::Arm64, Arch::Armhf].into_iter().filter(|arch| has(*arch, true) && !has(*arch, false)).collect()
 }
 
 fn is_list(path: &Path) -> bool {
@@ -160,11 +194,46 @@ fn look(version: &K3sVersion, path: &Path, listed: &[(Digest, String)]) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::{Arch, arch_by_name, parse_list};
+    use std::fs;
+
+    use super::{Arch, arch_by_name, contradiction, elsewhere, parse_list, without_images};
+
+    const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn lists_that_contradict_are_found() {
+        let other = SUM.replace('e', "f");
+        let lists = |text: String| parse_list(&text).unwrap();
+        let contradicts = lists(format!("{SUM}  k3s\n{SUM}  k3s-arm64\n{other}  k3s\n"));
+        let (name, one, two) = contradiction(&contradicts).unwrap();
+        assert_eq!((name, one.to_string(), two.to_string()), ("k3s", SUM.to_owned(), other.clone()));
+        assert_eq!(contradiction(&lists(format!("{SUM}  k3s\n{SUM}  k3s\n{SUM}  notes\n{other}  notes"))), None);
+    }
+
+    #[test]
+    fn what_nodes_fetch_golden() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("sha256sum-x.txt");
+        let names = ["k3s", "k3s-airgap-images-amd64.tar.zst", "k3s-arm64", "k3s-airgap-images-arm64.tar", "e2e"];
+        fs::write(&list, names.map(|name| format!("{SUM}  {name}\n")).concat()).unwrap();
+        let version = "v1.31.4+k3s1".parse().unwrap();
+        let all = |from: &str, images: bool| elsewhere(&version, from, images, std::slice::from_ref(&list));
+        let sources = |from: &str, images: bool| -> Vec<String> {
+            let source = |file: super::Chosen| file.artifact.source.unwrap().to_string();
+            all(from, images).unwrap().into_iter().map(source).collect()
+        };
+        assert_eq!(sources("http://nas/x/", false), ["http://nas/x/k3s", "http://nas/x/k3s-arm64"]);
+        assert_eq!(sources("http://nas", true).len(), 3);
+        assert_eq!(without_images(&all("http://nas", true).unwrap()), [Arch::Arm64]);
+        for bad in ["http://nas/k3s?sig=SECRET", "http://nas/#top", "http://nas:x", "nas"] {
+            let refused = format!("{:?}", all(bad, false).unwrap_err());
+            assert!(refused.contains("--from") && !refused.contains("SECRET"), "{refused}");
+        }
+    }
 
     #[test]
     fn lists_golden() {
-        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let hex = SUM;
         let names = |text: &str| -> Result<Vec<String>, String> {
             Ok(parse_list(text)?.into_iter().map(|(_, name)| name).collect())
         };
