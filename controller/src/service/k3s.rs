@@ -86,7 +86,8 @@ impl K3s for K3sService {
         let first = inbound.message().await?.ok_or_else(unknown)?;
         let artifact = Artifact::try_from(first.artifact.ok_or_else(unknown)?).map_err(bad_input)?;
         let target = format!("{artifact} {}", artifact.sha256);
-        if artifact.source.is_some() {
+        if let Some(source) = &artifact.source {
+            let target = format!("{target} from {source}");
             // What cannot be written down is not done.
             let audit = self.core.audit_entry(&context.caller, &context.origin, "K3s/AddArtifact", &target, "ok");
             self.core.store.audit_all(vec![audit]).await.map_err(store_failed)?;

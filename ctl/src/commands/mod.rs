@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// What an admin must know: list, ack, silence, unsilence, test, history
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
-    /// K3s on the nodes: status, cordon, uncordon, drain, artifacts
+    /// K3s on the nodes: the cluster, and what runs in it
     #[command(subcommand)]
     K3s(k3s::K3sCommand),
     /// What has happened in the fleet

@@ -31,9 +31,12 @@ pub(super) async fn run(args: LeaveArgs, invocation: &mut Invocation) -> Result<
     let connection = invocation.connect().await?;
     let place = place(&connection).await?;
     let names = args.nodes.join(", ");
-    let harm = match args.forget {
-        true => format!("The cluster will forget {names}; nothing is done on them."),
-        false => {
+    let harm = match (args.forget, args.no_drain) {
+        (true, _) => format!("The cluster will forget {names}; nothing is done on them."),
+        (false, true) => {
+            format!("Will take {names} out of the cluster, and remove K3s with its pods and their data from them.")
+        }
+        (false, false) => {
             format!("Will drain {names}, take them out of the cluster, and remove K3s with its pods' data from them.")
         }
     };
