@@ -83,7 +83,11 @@ impl<'a> K3s<'a> {
         for unit in UNITS {
             let path = self.hold_file(unit);
             match std::fs::remove_file(&path) {
-                Ok(()) => held = true,
+                Ok(()) => {
+                    held = true;
+                    // The folder stays if something of the admin's is in it.
+                    let _ = path.parent().map(std::fs::remove_dir);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(format!("removing {}: {error}", path.display())),
             }
