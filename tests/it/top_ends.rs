@@ -1,5 +1,7 @@
 //! However `ctl top` ends, the terminal is as it was before.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use rackhaven_tests::fleet::token;
 use rackhaven_tests::terminal::{processes_with, signal};
@@ -171,6 +173,27 @@ async fn job_control_works_as_for_any_program() {
     signal(drawer, Signal::SIGKILL).unwrap();
     stage.terminal.enter("fg").await.unwrap();
     stage.is_over("SIGKILL while stopped").await;
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_draws_nothing_on_the_screen_of_the_shell() {
+    let stage = Stage::set().await;
+    let (_, drawer) = stage.start().await;
+    let line = stage.fleet.ctl().line("top --interval 300ms").unwrap();
+    for round in 0..4 {
+        signal(drawer, Signal::SIGSTOP).unwrap();
+        stage.terminal.wait_for_prompt().await.unwrap();
+        // By now it is late for all that it does by the clock, and would do at once.
+        let stopped = Instant::now();
+        wait_until("frames to be due", async || stopped.elapsed() > Duration::from_millis(1100)).await.unwrap();
+        stage.terminal.enter("clear; fg").await.unwrap();
+        stage.drawn().await;
+        stage.terminal.press(&["C-z"]).await.unwrap();
+        let screen = stage.terminal.wait_for_prompt().await.unwrap_or_else(|error| panic!("round {round}: {error:#}"));
+        assert!(screen.replace('\n', "").starts_with(&line), "round {round}: it has drawn on\n{screen}");
+        stage.terminal.enter("clear; fg").await.unwrap();
+        stage.drawn().await;
+    }
 }
 
 #[tokio::test]

@@ -37,8 +37,15 @@ impl<'a> Canvas<'a> {
         Ok(Self { invocation, tty, _hold: hold, ink, shown: None })
     }
 
-    /// Draws what has changed, in one write, so that nothing flickers.
+    /// Draws what has changed, in one write, so that nothing flickers; nothing while the terminal is another's.
     pub(super) fn draw(&mut self, view: &mut View, now_ms: u64) -> Result<(), CtlError> {
+        if !self.is_ours().unwrap_or(false) {
+            return Ok(());
+        }
+        // One that was stopped from outside may be here before it is told that it goes on.
+        if self.tty.enter()? {
+            self.renew();
+        }
         view.resize(size(self.invocation));
         let next = frame(view, now_ms);
         let bytes = changes(self.shown.as_ref(), &next, self.ink);
@@ -65,7 +72,7 @@ impl<'a> Canvas<'a> {
     /// Takes the terminal again, if it was given back.
     pub(super) fn go_on(&mut self) -> Result<(), CtlError> {
         self.renew();
-        self.tty.enter()
+        self.tty.enter().map(drop)
     }
 
     /// Whether the terminal is ours to use now; an error if it is gone.

@@ -51,12 +51,12 @@ impl Tty {
         tcgetattr(&self.file).map_err(|error| failed("reading the terminal's settings", error))
     }
 
-    /// Takes it: keys come one by one, and the screen is another. Nothing if it is taken.
-    pub(super) fn enter(&self) -> Result<(), CtlError> {
+    /// Takes it: keys come one by one, and the screen is another. Nothing if it is taken; whether it was not.
+    pub(super) fn enter(&self) -> Result<bool, CtlError> {
         let now = self.settings()?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.as_ref().is_some_and(|taken| taken.raw == now) {
-            return Ok(());
+            return Ok(false);
         }
         // Whatever we had before, somebody has given it back since.
         let before = now;
@@ -66,7 +66,8 @@ impl Tty {
         let set = set(&self.file, &raw).and_then(|()| tcgetattr(&self.file));
         // Written down before anything else can fail.
         *taken = Some(Taken { before, raw: set.map_err(|error| failed("changing the terminal's settings", error))? });
-        (&self.file).write_all(ENTER).map_err(|error| CtlError::failed(format!("writing to {PATH}: {error}")))
+        (&self.file).write_all(ENTER).map_err(|error| CtlError::failed(format!("writing to {PATH}: {error}")))?;
+        Ok(true)
     }
 
     /// Gives it back as it was; nothing if it is not taken. What cannot be done is left: the terminal may be gone.
