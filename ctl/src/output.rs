@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::CtlError;
-use crate::text::{cut, in_ascii};
+use crate::text::{cut, in_ascii, wrap};
 use crate::times::Zone;
 
 /// A form of output.
@@ -43,6 +43,11 @@ impl Page {
     /// One line in the room that there is.
     pub(crate) fn fit(&self, line: &str) -> String {
         self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns).into_owned())
+    }
+
+    /// A text in lines that fit.
+    pub(crate) fn wrapped(&self, text: &str) -> Vec<String> {
+        self.columns.map_or_else(|| vec![text.to_owned()], |columns| wrap(text, columns))
     }
 
     /// `drawn` in signs that the terminal has.

@@ -261,3 +261,39 @@ async fn what_was_refused_leaves_the_cluster_as_it_was() {
     rack.init().await;
     rack.wait_for_nodes(&well(&[], VERSION)).await;
 }
+
+/// What goes on can be seen by who did not begin it, and ended; the same command then does what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_is_seen_and_can_be_aborted() {
+    let mut rack = Rack::start(&["master", "pi-1"]).await;
+    let ctl = rack.ctl();
+    rack.add(VERSION).await;
+    rack.init().await;
+    let refused = ctl.fails("k3s abort", 1).await.unwrap();
+    assert!(refused.err.contains("there is no sequence"), "{refused:?}");
+    assert_eq!(ctl.json("k3s status").await.unwrap()["sequence"], Value::Null);
+    // Its node is waited for.
+    rack.nodes[1].0.kill().await.unwrap();
+    let mut asked = ctl.start("k3s join pi-1", rack.fleet.folder()).unwrap();
+    wait_until("it to be under way", async || {
+        let status = ctl.json("k3s status").await.unwrap_or_default();
+        status["sequence"]["node"] == "pi-1" && status["sequence"]["step"]["name"] == "connection"
+    })
+    .await
+    .unwrap();
+    let drawn = ctl.ok("k3s status").await.unwrap();
+    assert!(drawn.starts_with("Under way: join of pi-1 by user/admin, for "), "{drawn}");
+    assert!(drawn.contains("connection: running: it is not connected"), "{drawn}");
+    let refused = ctl.fails("k3s join master", 1).await.unwrap();
+    assert!(refused.err.contains("another sequence goes on: join of pi-1 by user/admin"), "{refused:?}");
+    let told = ctl.json("k3s abort").await.unwrap();
+    assert_eq!(told["aborted"]["what"], "join of pi-1 by user/admin", "{told}");
+    let status = wait_for("the end", async || asked.poll_end()).await.unwrap();
+    assert!(!status.success() && asked.log().contains("aborted by user/admin"), "{}", asked.log());
+    let audit = ctl.json_lines("audit").await.unwrap();
+    assert_eq!(audit.iter().filter(|entry| entry["action"] == "K3sCluster/Abort").count(), 1, "{audit:?}");
+    rack.nodes[1].0.start().unwrap();
+    rack.fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
+    rack.sequence("k3s join pi-1").await;
+    rack.wait_for_nodes(&well(&["pi-1"], VERSION)).await;
+}

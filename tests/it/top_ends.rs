@@ -1,9 +1,10 @@
 //! However `ctl top` ends, the terminal is as it was before.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rackhaven_tests::fleet::token;
+use rackhaven_tests::rack::now;
 use rackhaven_tests::terminal::{processes_with, signal};
 use rackhaven_tests::{Ctl, Fleet, Sshd, Terminal, address, wait_for, wait_until};
 
@@ -184,7 +185,7 @@ async fn one_that_was_stopped_draws_nothing_on_the_screen_of_the_shell() {
         signal(drawer, Signal::SIGSTOP).unwrap();
         stage.terminal.wait_for_prompt().await.unwrap();
         // By now it is late for all that it does by the clock, and would do at once.
-        let stopped = Instant::now();
+        let stopped = now();
         wait_until("frames to be due", async || stopped.elapsed() > Duration::from_millis(1100)).await.unwrap();
         stage.terminal.enter("clear; fg").await.unwrap();
         stage.drawn().await;

@@ -15,6 +15,9 @@ use crate::net::{CallContext, call_context};
 /// Most nodes of one request, and the longest time for pods to move away, seconds.
 const MOST_NODES: usize = 1000;
 const LONGEST_DRAIN_S: u32 = 3600;
+/// What whoever aborts a sequence needs to know.
+const AFTER_ABORT: &str = "a node that is at work comes to the end of its own order, and one that was being drained stays \
+                           cordoned; the same command goes on with it";
 /// Most snapshots that can be kept.
 const MOST_SNAPSHOTS: u32 = 1000;
 
@@ -40,15 +43,20 @@ impl K3sClusterService {
         F: Future<Output = Result<Vec<v1::K3sEnded>, String>> + Send + 'static,
     {
         let by = context.caller.to_string();
-        let words = format!("{} of {target} by {by}", method.to_lowercase());
-        let busy = self.core.k3s_cluster.begin(words).map_err(Status::failed_precondition)?;
+        let command = if method == "RotateToken" { "token rotate".to_owned() } else { method.to_lowercase() };
+        let words = format!("{command} of {target} by {by}");
+        let now_ms = self.core.clock.monotonic_ms();
+        let mut busy = self.core.k3s_cluster.begin(words, now_ms).map_err(Status::failed_precondition)?;
         let action = format!("K3sCluster/{method}");
         let audit = self.core.audit_entry(&context.caller, &context.origin, &action, target, "ok");
         self.core.store.audit_all(vec![audit]).await.map_err(store_failed)?;
-        let (teller, heard) = Teller::new();
+        let (teller, heard) = Teller::new(Arc::clone(&self.core.k3s_cluster));
         let running = run(Sequence::new(Arc::clone(&self.core), teller.clone(), by));
         tokio::spawn(async move {
-            let ended = running.await;
+            let ended = tokio::select! {
+                ended = running => ended,
+                by = busy.aborted() => Err(format!("aborted by {by}; {AFTER_ABORT}")),
+            };
             drop(busy);
             teller.end(ended).await;
         });
@@ -108,27 +116,6 @@ impl K3sCluster for K3sClusterService {
     type SnapshotStream = Answers<v1::K3sProgress>;
     type UpgradeStream = Answers<v1::K3sProgress>;
     type RotateTokenStream = Answers<v1::K3sProgress>;
-
-    async fn get(&self, _: Request<v1::GetK3sClusterRequest>) -> Result<Response<v1::GetK3sClusterResponse>, Status> {
-        let record = self.core.k3s_cluster.record().map_err(Status::internal)?;
-        let sequence = self.core.k3s_cluster.sequence();
-        let cluster = record.map(|record| v1::K3sClusterView {
-            members: record
-                .members
-                .iter()
-                .map(|(name, member)| v1::K3sMember {
-                    node: name.to_string(),
-                    server: member.is_server(),
-                    version: member.version.clone(),
-                    joined: member.joined,
-                })
-                .collect(),
-            version: record.version,
-            embedded_etcd: record.embedded_etcd,
-            sequence,
-        });
-        Ok(Response::new(v1::GetK3sClusterResponse { cluster }))
-    }
 
     async fn check(&self, request: Request<v1::K3sCheckRequest>) -> Result<Response<Self::CheckStream>, Status> {
         let context = call_context(&request)?;
@@ -225,5 +212,18 @@ impl K3sCluster for K3sClusterService {
     ) -> Result<Response<Self::RotateTokenStream>, Status> {
         let context = call_context(&request)?;
         self.begin(context, "RotateToken", "the cluster", |sequence| async move { sequence.rotate_token().await }).await
+    }
+
+    async fn abort(&self, request: Request<v1::K3sAbortRequest>) -> Result<Response<v1::K3sAbortResponse>, Status> {
+        let context = call_context(&request)?;
+        let nothing = || Status::failed_precondition("there is no sequence that could be aborted");
+        let sequence = self.core.k3s_cluster.sequence(self.core.clock.monotonic_ms()).ok_or_else(nothing)?;
+        let action = "K3sCluster/Abort";
+        let audit = self.core.audit_entry(&context.caller, &context.origin, action, &sequence.what, "ok");
+        self.core.store.audit_all(vec![audit]).await.map_err(store_failed)?;
+        match self.core.k3s_cluster.abort(&sequence.what, context.caller.to_string()) {
+            true => Ok(Response::new(v1::K3sAbortResponse { sequence: Some(sequence) })),
+            false => Err(nothing()),
+        }
     }
 }

@@ -22,8 +22,8 @@ use crate::net::CallContext;
 const MOST_NODES: usize = 200;
 /// Most nodes that a summary names.
 const MOST_NAMED: usize = 20;
-/// Messages that wait for who reads them.
-const QUEUE_LENGTH: usize = 64;
+/// Messages that wait for who reads them: several of each node.
+const QUEUE_LENGTH: usize = 8 * MOST_NODES;
 /// A drain's time for each node unless told otherwise, and the longest, seconds.
 const DRAIN_S: u32 = 300;
 const LONGEST_DRAIN_S: u32 = 24 * 3600;
@@ -56,6 +56,7 @@ pub(super) fn status(core: &Core) -> v1::K3sStatus {
         problem: known.problem,
         age_ms: known.heard_ms.map(|heard_ms| core.clock.monotonic_ms().saturating_sub(heard_ms)),
         nodes,
+        sequence: core.k3s_cluster.sequence(core.clock.monotonic_ms()),
     }
 }
 
@@ -131,7 +132,11 @@ pub(super) async fn drain(core: &Arc<Core>, context: &CallContext, request: v1::
         grace_s: request.grace_period_s,
     };
     let core = Arc::clone(core);
-    Ok(answer(move |sender| async move { drain_by_hand(Asked { core, cluster, names, wanted }, &sender).await }))
+    Ok(answer(move |sender| async move {
+        // What there is no room for is lost: whoever does not read has gone, or sees the end.
+        let tell = |progress| drop(sender.try_send(Ok(progress)));
+        drain_by_hand(Asked { core, cluster, names, wanted }, &tell).await
+    }))
 }
 
 /// The cluster, and what it calls the nodes; written down before anything is done.

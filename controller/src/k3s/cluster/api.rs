@@ -76,7 +76,7 @@ impl Sequence {
         };
         let (core, cluster) = (Arc::clone(&self.core), self.api()?);
         let asked = Asked { core, cluster, names: vec![node.to_string()], wanted };
-        let ended = drain_by_hand(asked, self.teller.sender()).await;
+        let ended = drain_by_hand(asked, &|progress| self.teller.tell(progress)).await;
         match ended.into_iter().find(|ended| ended.result() == Ending::Failed) {
             Some(failed) => Err(format!("it is not drained: {}", failed.text)),
             None => Ok(()),

@@ -13,6 +13,9 @@ mod wanted;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rackhaven_proto::v1;
+use tokio::sync::oneshot;
+
 use memory::Memory;
 pub use record::Record;
 pub use sequence::Sequence;
@@ -29,17 +32,41 @@ pub struct Cluster {
 struct State {
     /// As on the disk.
     record: Result<Option<Record>, String>,
-    /// What goes on: the words for people.
-    busy: Option<String>,
+    busy: Option<UnderWay>,
+}
+
+/// What is known of a sequence that goes on.
+#[derive(Debug)]
+struct UnderWay {
+    /// The words for people.
+    what: String,
+    begun_ms: u64,
+    /// A node and its step, as told last.
+    last: Option<(String, v1::K3sStep)>,
+    /// Takes who aborts it.
+    abort: Option<oneshot::Sender<String>>,
 }
 
 /// A sequence that goes on. Dropped, another may begin.
 #[derive(Debug)]
-pub struct Busy(Arc<Cluster>);
+pub struct Busy {
+    cluster: Arc<Cluster>,
+    aborted: oneshot::Receiver<String>,
+}
+
+impl Busy {
+    /// Waits until somebody aborts it; who.
+    pub async fn aborted(&mut self) -> String {
+        match (&mut self.aborted).await {
+            Ok(by) => by,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.lock().busy = None;
+        self.cluster.lock().busy = None;
     }
 }
 
@@ -62,22 +89,50 @@ impl Cluster {
         self.lock().record.clone()
     }
 
-    /// What goes on; empty if nothing does.
-    pub fn sequence(&self) -> String {
-        self.lock().busy.clone().unwrap_or_default()
+    /// What goes on, and how far it is; none if nothing does. `now_ms` is of the monotonic clock.
+    pub fn sequence(&self, now_ms: u64) -> Option<v1::K3sSequence> {
+        let state = self.lock();
+        let under_way = state.busy.as_ref()?;
+        let (node, step) = under_way.last.clone().unzip();
+        Some(v1::K3sSequence {
+            what: under_way.what.clone(),
+            age_ms: now_ms.saturating_sub(under_way.begun_ms),
+            node: node.unwrap_or_default(),
+            step,
+        })
     }
 
     /// Begins a sequence, which these words describe.
     ///
     /// # Errors
     /// When another one goes on.
-    pub fn begin(self: &Arc<Self>, words: String) -> Result<Busy, String> {
+    pub fn begin(self: &Arc<Self>, what: String, now_ms: u64) -> Result<Busy, String> {
         let mut state = self.lock();
         if let Some(other) = &state.busy {
-            return Err(format!("another sequence goes on: {other}"));
+            let ways = "ctl k3s status shows how far it is, ctl k3s abort ends it";
+            return Err(format!("another sequence goes on: {}; {ways}", other.what));
         }
-        state.busy = Some(words);
-        Ok(Busy(Arc::clone(self)))
+        let (abort, aborted) = oneshot::channel();
+        state.busy = Some(UnderWay { what, begun_ms: now_ms, last: None, abort: Some(abort) });
+        Ok(Busy { cluster: Arc::clone(self), aborted })
+    }
+
+    /// Remembers what a sequence tells of a node's step.
+    fn note(&self, progress: &v1::K3sProgress) {
+        if let (Some(step), Some(under_way)) = (&progress.step, &mut self.lock().busy) {
+            under_way.last = Some((progress.node.clone(), step.clone()));
+        }
+    }
+
+    /// Ends the sequence of these words; whether it goes on.
+    pub fn abort(&self, what: &str, by: String) -> bool {
+        match self.lock().busy.as_mut().filter(|under_way| under_way.what == what) {
+            None => false,
+            Some(under_way) => {
+                // One that was aborted before is about to end.
+                under_way.abort.take().is_none_or(|abort| abort.send(by).is_ok())
+            }
+        }
     }
 
     /// Writes the record down, and only then has it.

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use rackhaven_proto::model::NodeName;
@@ -5,6 +6,8 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_step::State;
 use tokio::sync::mpsc;
 use tonic::Status;
+
+use super::Cluster;
 
 /// Messages that wait for who listens. If there are more, the news that something is still under way is lost first.
 const QUEUE_LENGTH: usize = 256;
@@ -19,18 +22,17 @@ pub type Progress = Result<v1::K3sProgress, Status>;
 
 /// Tells how far a sequence is. It goes on when nobody listens.
 #[derive(Debug, Clone)]
-pub struct Teller(mpsc::Sender<Progress>);
+pub struct Teller {
+    sender: mpsc::Sender<Progress>,
+    /// Whose sequence it is.
+    cluster: Arc<Cluster>,
+}
 
 impl Teller {
-    /// A teller, and what listens to it.
-    pub fn new() -> (Self, mpsc::Receiver<Progress>) {
+    /// A teller of what goes on with a cluster, and what listens to it.
+    pub fn new(cluster: Arc<Cluster>) -> (Self, mpsc::Receiver<Progress>) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        (Self(sender), receiver)
-    }
-
-    /// For who tells by himself.
-    pub(super) fn sender(&self) -> &mpsc::Sender<Progress> {
-        &self.0
+        (Self { sender, cluster }, receiver)
     }
 
     /// A node's step.
@@ -61,11 +63,13 @@ impl Teller {
             Err(why) => Err(Status::failed_precondition(why)),
         };
         // It goes on without who has gone.
-        let _ = self.0.send_timeout(last, FAREWELL).await;
+        let _ = self.sender.send_timeout(last, FAREWELL).await;
     }
 
-    fn tell(&self, progress: v1::K3sProgress) {
-        let _ = self.0.try_send(Ok(progress));
+    /// Tells it, and notes it for who asks later.
+    pub(super) fn tell(&self, progress: v1::K3sProgress) {
+        self.cluster.note(&progress);
+        let _ = self.sender.try_send(Ok(progress));
     }
 }
 
@@ -89,7 +93,7 @@ pub(super) fn fit(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_CHARS, State, Teller, v1};
+    use super::{Arc, Cluster, MOST_CHARS, State, Teller, v1};
 
     fn step(name: &str, state: State, text: &str) -> v1::K3sStep {
         v1::K3sStep { name: name.to_owned(), state: state.into(), text: text.to_owned(), ..Default::default() }
@@ -97,7 +101,8 @@ mod tests {
 
     #[test]
     fn only_what_is_new_is_told_and_fit_to_be_shown() {
-        let (teller, mut heard) = Teller::new();
+        let folder = tempfile::tempdir().unwrap();
+        let (teller, mut heard) = Teller::new(Arc::new(Cluster::open(folder.path())));
         let node = "pi-1".parse().unwrap();
         let mut before = v1::K3sNews::default();
         let long = "x".repeat(MOST_CHARS + 5);

@@ -6,8 +6,6 @@ use futures_util::future::join_all;
 use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_ended::Result as EndedAs;
 use rackhaven_proto::v1::k3s_step::State;
-use tokio::sync::mpsc::Sender;
-use tonic::Status;
 
 use super::words::pods_are;
 use super::{Drain, Ended, Rules, drive, left_in_words, refused_in_words};
@@ -54,10 +52,8 @@ pub enum Emptied {
     Failed(String),
 }
 
-type Progress = Result<v1::K3sProgress, Status>;
-
-/// Cordons all, then drains them at the same time.
-pub async fn drain_by_hand(asked: Asked, sender: &Sender<Progress>) -> Vec<v1::K3sEnded> {
+/// Cordons all, then drains them at the same time. `tell` hears how far it is.
+pub async fn drain_by_hand(asked: Asked, tell: &(dyn Fn(v1::K3sProgress) + Sync)) -> Vec<v1::K3sEnded> {
     let Asked { core, cluster, names, wanted } = asked;
     let mut cordoned = Vec::new();
     for name in names {
@@ -68,21 +64,20 @@ pub async fn drain_by_hand(asked: Asked, sender: &Sender<Progress>) -> Vec<v1::K
             Ok(Done::Absent) => (State::Failed, "it is not there any more".to_owned()),
             Err(error) => (State::Failed, error.to_string()),
         };
-        // Whoever has gone does not want it.
-        let _ = sender.send(Ok(step(&name, "cordon", state, &text))).await;
+        tell(step(&name, "cordon", state, &text));
         cordoned.push((name, (state == State::Failed).then_some(text)));
     }
     let drains = cordoned.into_iter().map(async |(name, failure)| {
         let emptied = match failure {
             Some(failure) => Emptied::Failed(failure),
-            None => empty(&core, &cluster, &name, &wanted, |far| drop(sender.try_send(Ok(far)))).await,
+            None => empty(&core, &cluster, &name, &wanted, tell).await,
         };
         let (result, state, text) = match emptied {
             Emptied::Done(0) => (EndedAs::Done, State::Unchanged, "no pods had to go".to_owned()),
             Emptied::Done(count) => (EndedAs::Done, State::Done, format!("{count} pods have gone")),
             Emptied::Failed(why) => (EndedAs::Failed, State::Failed, why),
         };
-        let _ = sender.send(Ok(step(&name, EVICT, state, &text))).await;
+        tell(step(&name, EVICT, state, &text));
         v1::K3sEnded { node: name, result: result.into(), text }
     });
     join_all(drains).await

@@ -1,5 +1,6 @@
 //! `ctl k3s`: K3s on the nodes.
 
+mod abort;
 mod apply;
 mod artifacts;
 mod brief;
@@ -17,6 +18,7 @@ mod options;
 mod progress;
 mod rollout;
 mod scale;
+mod sequence;
 mod snapshot;
 mod status;
 mod token;
@@ -51,6 +53,8 @@ pub(crate) enum K3sCommand {
     Snapshot(snapshot::SnapshotArgs),
     /// Bring the cluster to another release, one node after another
     Upgrade(upgrade::UpgradeArgs),
+    /// End the sequence that goes on, such as an upgrade; the same command goes on with it later
+    Abort,
     /// What nodes join by: rotate
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -87,6 +91,7 @@ impl K3sCommand {
             Self::Leave(args) => leave::run(args, invocation).await,
             Self::Snapshot(args) => snapshot::run(args, invocation).await,
             Self::Upgrade(args) => upgrade::run(args, invocation).await,
+            Self::Abort => abort::run(invocation).await,
             Self::Token(command) => command.run(invocation).await,
             Self::Cordon(args) => cordon::run(args, invocation).await,
             Self::Uncordon(args) => uncordon::run(args, invocation).await,

@@ -12,6 +12,8 @@ use tonic::{Response, Status, Streaming};
 
 use self::board::Board;
 use self::report::{EndedReport, ProgressReport};
+
+pub(super) use self::report::StepReport;
 use crate::connection::Connection;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;

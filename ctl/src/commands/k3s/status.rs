@@ -3,13 +3,14 @@
 use rackhaven_proto::v1::{GetK3sStatusRequest, K3sNodeStatus, K3sStatus};
 use serde::Serialize;
 
+use super::sequence::SequenceReport;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::{Page, Report};
 use crate::style::Style;
 use crate::table::{Cell, Column, Table};
-use crate::text::{Text, wrap};
+use crate::text::Text;
 use crate::times::rfc3339_given;
 use crate::units::short_duration;
 
@@ -23,6 +24,7 @@ pub(super) struct StatusReport {
     problem: Option<Text>,
     age_seconds: Option<f64>,
     nodes: Vec<NodeReport>,
+    sequence: Option<SequenceReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,18 +49,19 @@ struct NodeReport {
 pub(super) async fn run(invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
     let connection = invocation.connect().await?;
     let status = connection.answer(connection.k3s().get_status(GetK3sStatusRequest {})).await?;
-    invocation.show(&StatusReport::new(status))?;
+    invocation.show(&StatusReport::new(status)?)?;
     Ok(ExitStatus::Fine)
 }
 
 impl StatusReport {
-    fn new(wire: K3sStatus) -> Self {
-        Self {
+    fn new(wire: K3sStatus) -> Result<Self, CtlError> {
+        Ok(Self {
             configured: wire.configured,
             problem: Text::given(&wire.problem),
             age_seconds: wire.age_ms.map(|ms| ms as f64 / 1000.0),
             nodes: wire.nodes.into_iter().map(NodeReport::new).collect(),
-        }
+            sequence: wire.sequence.map(SequenceReport::new).transpose()?,
+        })
     }
 }
 
@@ -121,10 +124,13 @@ impl NodeReport {
 
 impl Report for StatusReport {
     fn render(&self, page: &Page) -> String {
-        if !self.configured && self.nodes.is_empty() {
-            return "No K3s that the controller knows.\n".to_owned();
-        }
         let mut drawn = String::new();
+        if let Some(sequence) = &self.sequence {
+            drawn += &(page.wrapped(&format!("Under way: {}", sequence.line())).join("\n") + "\n");
+        }
+        if !self.configured && self.nodes.is_empty() {
+            return drawn + "No K3s that the controller knows.\n";
+        }
         let age = self.age_seconds.map(|age| age as u64);
         let told = match (&self.problem, age) {
             (Some(problem), Some(age)) => {
@@ -138,8 +144,7 @@ impl Report for StatusReport {
             _ => None,
         };
         if let Some(told) = told {
-            let lines = page.columns.map_or_else(|| vec![told.clone()], |columns| wrap(&told, columns));
-            for line in lines {
+            for line in page.wrapped(&told) {
                 drawn += &Style::Warn.paint(&line, page.colour);
                 drawn.push('\n');
             }
@@ -166,8 +171,7 @@ impl Report for StatusReport {
         for node in self.nodes.iter().filter(|node| node.ready == Some(false)) {
             if let Some(reason) = &node.reason {
                 let line = format!("{} is not ready: {reason}", node.shown_name());
-                let lines = page.columns.map_or_else(|| vec![line.clone()], |columns| wrap(&line, columns));
-                drawn += &(lines.join("\n") + "\n");
+                drawn += &(page.wrapped(&line).join("\n") + "\n");
             }
         }
         drawn

@@ -13,7 +13,6 @@ use crate::invocation::Invocation;
 use crate::output::{Page, Report};
 use crate::style::Style;
 use crate::table::{Cell, Column, Table};
-use crate::text::wrap;
 use crate::units::spoken;
 
 /// Options of `ctl power history`.
@@ -123,6 +122,6 @@ fn whole(outage: &OutageReport, page: &Page) -> String {
 }
 
 fn wrapped(text: &str, page: &Page, style: Style) -> Vec<String> {
-    let lines = page.columns.map_or_else(|| vec![text.to_owned()], |columns| wrap(text, columns));
+    let lines = page.wrapped(text);
     lines.iter().map(|line| style.paint(line, page.colour)).collect()
 }

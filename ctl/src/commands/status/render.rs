@@ -37,7 +37,7 @@ fn verdict_line(report: &StatusReport, page: &Page) -> Vec<String> {
         Verdict::Critical => Style::Bad,
     };
     let text = verdict_text(report);
-    let lines = page.columns.map_or_else(|| vec![text.clone()], |columns| wrap(&text, columns));
+    let lines = page.wrapped(&text);
     lines.iter().map(|line| style.paint(line, page.colour)).collect()
 }
 

@@ -25,9 +25,9 @@ pub(super) struct ProgressReport {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct StepReport {
-    pub(super) name: Text,
-    pub(super) state: &'static str,
+pub(in super::super) struct StepReport {
+    pub(in super::super) name: Text,
+    pub(in super::super) state: &'static str,
     pub(super) text: Option<Text>,
     pub(super) done_bytes: Option<u64>,
     pub(super) total_bytes: Option<u64>,
@@ -144,7 +144,7 @@ impl Report for ProgressReport {
 }
 
 impl StepReport {
-    fn new(wire: v1::K3sStep) -> Result<Self, Invalid> {
+    pub(in super::super) fn new(wire: v1::K3sStep) -> Result<Self, Invalid> {
         let state = match wire.state() {
             State::Running => "running",
             State::Unchanged => "unchanged",
@@ -172,7 +172,7 @@ impl StepReport {
     }
 
     /// What it does, and how far it is.
-    pub(super) fn what(&self) -> String {
+    pub(in super::super) fn what(&self) -> String {
         let sizes = self.done_bytes.zip(self.total_bytes).map(|(done, total)| {
             format!("{} of {}, {}", bytes(done), bytes(total), percent(self.share().unwrap_or(0) as f32))
         });

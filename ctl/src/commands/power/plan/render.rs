@@ -41,7 +41,7 @@ fn budget(plan: &PlanReport, page: &Page) -> Vec<String> {
         }
         None => (Style::Plain, format!("{nodes} go down in {}; what the battery holds is not known", spoken(path))),
     };
-    lines.extend(limited(&first, page).iter().map(|line| style.paint(line, page.colour)));
+    lines.extend(page.wrapped(&first).iter().map(|line| style.paint(line, page.colour)));
     let sum = format!("{} critical path + {} margin = {}", spoken(path), spoken(margin), spoken(need));
     lines.push(page.fit(&format!("Budget  {sum}")));
     match plan.cut_delay_seconds {
@@ -63,7 +63,7 @@ fn section(number: usize, stage: &PlanStageReport, page: &Page) -> Vec<String> {
         spoken(stage.expected_seconds as u64),
         spoken(stage.cap_seconds as u64)
     );
-    let mut lines: Vec<_> = limited(&format!("{title}{times}"), page);
+    let mut lines: Vec<_> = page.wrapped(&format!("{title}{times}"));
     if let Some(first) = lines.first_mut()
         && let Some(rest) = first.strip_prefix(&title)
     {
@@ -133,10 +133,6 @@ fn steps(steps: &[StepReport], wide: bool) -> String {
         false => given.step.to_string(),
     };
     steps.iter().map(word).collect::<Vec<_>>().join(" → ")
-}
-
-fn limited(text: &str, page: &Page) -> Vec<String> {
-    page.columns.map_or_else(|| vec![text.to_owned()], |columns| wrap(text, columns))
 }
 
 fn indented(text: &str, page: &Page) -> Vec<String> {
