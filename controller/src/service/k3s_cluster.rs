@@ -15,6 +15,8 @@ use crate::net::{CallContext, call_context};
 /// Most nodes of one request, and the longest time for pods to move away, seconds.
 const MOST_NODES: usize = 1000;
 const LONGEST_DRAIN_S: u32 = 3600;
+/// Of what a sequence is done to, so much is told in its own words, characters.
+const LONGEST_TARGET: usize = 80;
 /// What whoever aborts a sequence needs to know.
 const AFTER_ABORT: &str = "a node that is at work comes to the end of its own order, and one that was being drained stays \
                            cordoned; the same command goes on with it";
@@ -44,7 +46,8 @@ impl K3sClusterService {
     {
         let by = context.caller.to_string();
         let command = if method == "RotateToken" { "token rotate".to_owned() } else { method.to_lowercase() };
-        let words = format!("{command} of {target} by {by}");
+        let more = if target.chars().nth(LONGEST_TARGET).is_some() { "…" } else { "" };
+        let words = format!("{command} of {}{more} by {by}", target.chars().take(LONGEST_TARGET).collect::<String>());
         let now_ms = self.core.clock.monotonic_ms();
         let mut busy = self.core.k3s_cluster.begin(words, now_ms).map_err(Status::failed_precondition)?;
         let action = format!("K3sCluster/{method}");
