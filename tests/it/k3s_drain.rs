@@ -107,6 +107,8 @@ async fn fifty_pods_go_as_their_budgets_allow_and_what_cannot_is_told_at_the_dea
 
     // It stays cordoned until somebody lets pods in again.
     let status = ctl.json("k3s status").await.unwrap();
+    // Those of the DaemonSet and of the node's own files are counted, too.
+    assert_eq!(status["nodes"][0]["pods"], 7, "{status}");
     let by = status["nodes"][0]["cordoned_by"].as_str().unwrap().to_owned();
     assert!(by.starts_with("user/") && kube.with(|world| world.is_cordoned("pi-1")), "{by}");
     assert_eq!(ctl.run("k3s uncordon pi-1").await.unwrap().code, Some(0));

@@ -50,6 +50,7 @@ impl K3s for K3sService {
     type DrainStream = Answers<v1::K3sProgress>;
 
     async fn get_status(&self, _: Request<v1::GetK3sStatusRequest>) -> Result<Response<v1::K3sStatus>, Status> {
+        self.core.k3s_nodes.recount(self.core.clock.monotonic_ms()).await;
         Ok(Response::new(k3s_nodes::status(&self.core)))
     }
 

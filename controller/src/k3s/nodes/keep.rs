@@ -17,7 +17,7 @@ use crate::k3s::api::{ApiError, Cluster, Event, Place, Select};
 const LOOK: Duration = Duration::from_secs(5);
 /// For so long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How often pods are counted, in looks.
+/// How often pods are counted when nobody looks, in looks.
 const COUNT_EVERY: u32 = 12;
 /// Between two tries to reach an API: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -86,16 +86,26 @@ async fn follow(core: &Core, cluster: &Arc<Cluster>) -> Result<(), ApiError> {
                     return Ok(());
                 }
                 if looked.is_multiple_of(COUNT_EVERY) {
-                    let pods = within("counting pods", count_pods(cluster)).await?;
-                    nodes.change(|known| known.pods = Some(pods));
+                    count(core, cluster).await?;
                 } else {
                     within("asking whether the API is ready", cluster.check_ready()).await?;
                 }
                 looked = looked.wrapping_add(1);
                 nodes.heard(core.clock.monotonic_ms());
             }
+            () = nodes.count_wanted() => {
+                count(core, cluster).await?;
+                nodes.heard(core.clock.monotonic_ms());
+            }
         }
     }
+}
+
+async fn count(core: &Core, cluster: &Cluster) -> Result<(), ApiError> {
+    let pods = within("counting pods", count_pods(cluster)).await?;
+    let now_ms = core.clock.monotonic_ms();
+    core.k3s_nodes.change(|known| (known.pods, known.counted_ms) = (Some(pods), Some(now_ms)));
+    Ok(())
 }
 
 fn take(core: &Core, event: Event) {
