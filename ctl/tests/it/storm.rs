@@ -105,7 +105,7 @@ pub(crate) fn storm() -> Vec<OutageEvent> {
             events.push(event(woken + 33_000, node, "node.back", &format!("{node} is back")));
         }
     }
-    events.push(event(up + 120_000, "", "outage.ended", "over after 7420 s; all are up"));
+    events.push(event(up + 120_000, "", "outage.ended", "the outage is over after 7420 s; all are up"));
     events.sort_by_key(|event| event.at_ms);
     events
 }
@@ -185,7 +185,7 @@ pub(crate) fn outages() -> Vec<Outage> {
         nodes: nodes(&[]),
         events: vec![
             OutageEvent { outage: 11, ..event(0, "", "outage.on-battery", "mains has failed: the rack is on battery") },
-            OutageEvent { outage: 11, ..event(4_000, "", "outage.ended", "over after 4 s; all are up") },
+            OutageEvent { outage: 11, ..event(4_000, "", "outage.ended", "the outage is over after 4 s; all are up") },
         ],
         ..Outage::default()
     };

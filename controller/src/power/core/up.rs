@@ -310,18 +310,25 @@ impl Core {
         let left = known().filter(|(_, track)| track.phase.gone() && !track.keep_off).count();
         let waiting: Vec<&str> =
             known().filter(|(_, track)| track.phase == Phase::Returning).map(|(node, _)| node.as_str()).collect();
+        let what = match outage.kind {
+            Kind::Manual => "the shutdown",
+            Kind::Drill => "the drill",
+            Kind::Mains => "the outage",
+        };
         let (severity, message) = match (outage.kind, outage.direction) {
             (Kind::Manual, Direction::Down) => match goers().filter(|track| track.phase == Phase::Missing).count() {
                 0 => (Severity::Info, format!("down after {took_s} s, as asked")),
-                count => (Severity::Critical, format!("over after {took_s} s; {count} not confirmed to be off")),
+                count => {
+                    (Severity::Critical, format!("{what} is over after {took_s} s; {count} not confirmed to be off"))
+                }
             },
-            (Kind::Drill, _) => (Severity::Info, format!("the drill is over after {took_s} s")),
-            _ if left > 0 => (Severity::Critical, format!("over after {took_s} s; {left} not back")),
+            (Kind::Drill, _) => (Severity::Info, format!("{what} is over after {took_s} s")),
+            _ if left > 0 => (Severity::Critical, format!("{what} is over after {took_s} s; {left} not back")),
             _ if !waiting.is_empty() => {
                 let names = waiting.join(", ");
-                (Severity::Warning, format!("over after {took_s} s; what K3s needs is not there on {names}"))
+                (Severity::Warning, format!("{what} is over after {took_s} s; what K3s needs is not there on {names}"))
             }
-            _ => (Severity::Info, format!("over after {took_s} s; all are up")),
+            _ => (Severity::Info, format!("{what} is over after {took_s} s; all are up")),
         };
         let lost: Vec<NodeName> = match outage.direction {
             Direction::Up => {
