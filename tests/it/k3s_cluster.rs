@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rackhaven_proto::model::NodeState;
 use rackhaven_tests::k3s::{Board, DoubleRelease, VERSION};
 use rackhaven_tests::wait::wait_for_within;
@@ -274,13 +275,21 @@ async fn a_sequence_is_seen_and_can_be_aborted() {
     assert_eq!(ctl.json("k3s status").await.unwrap()["sequence"], Value::Null);
     // Its node is waited for.
     rack.nodes[1].0.kill().await.unwrap();
+    let under_way = async || {
+        wait_until("it to be under way", async || {
+            let status = ctl.json("k3s status").await.unwrap_or_default();
+            status["sequence"]["node"] == "pi-1" && status["sequence"]["step"]["name"] == "connection"
+        })
+        .await
+        .unwrap();
+    };
     let mut asked = ctl.start("k3s join pi-1", rack.fleet.folder()).unwrap();
-    wait_until("it to be under way", async || {
-        let status = ctl.json("k3s status").await.unwrap_or_default();
-        status["sequence"]["node"] == "pi-1" && status["sequence"]["step"]["name"] == "connection"
-    })
-    .await
-    .unwrap();
+    under_way().await;
+    // Who no longer listens is told that it goes on.
+    asked.signal(Signal::SIGINT).unwrap();
+    let status = wait_for("ctl to end", async || asked.poll_end()).await.unwrap();
+    assert!(status.success() && asked.log().contains("to end it: ctl k3s abort"), "{}", asked.log());
+    under_way().await;
     let drawn = ctl.ok("k3s status").await.unwrap();
     assert!(drawn.starts_with("Under way: join of pi-1 by user/admin, for "), "{drawn}");
     assert!(drawn.contains("connection: running: it is not connected"), "{drawn}");
@@ -288,10 +297,17 @@ async fn a_sequence_is_seen_and_can_be_aborted() {
     assert!(refused.err.contains("another sequence goes on: join of pi-1 by user/admin"), "{refused:?}");
     let told = ctl.json("k3s abort").await.unwrap();
     assert_eq!(told["aborted"]["what"], "join of pi-1 by user/admin", "{told}");
+    // So is who listens while somebody else ends it.
+    wait_until("the end", async || ctl.json("k3s status").await.is_ok_and(|status| status["sequence"].is_null()))
+        .await
+        .unwrap();
+    let mut asked = ctl.start("k3s join pi-1", rack.fleet.folder()).unwrap();
+    under_way().await;
+    ctl.ok("k3s abort").await.unwrap();
     let status = wait_for("the end", async || asked.poll_end()).await.unwrap();
     assert!(!status.success() && asked.log().contains("aborted by user/admin"), "{}", asked.log());
     let audit = ctl.json_lines("audit").await.unwrap();
-    assert_eq!(audit.iter().filter(|entry| entry["action"] == "K3sCluster/Abort").count(), 1, "{audit:?}");
+    assert_eq!(audit.iter().filter(|entry| entry["action"] == "K3sCluster/Abort").count(), 2, "{audit:?}");
     rack.nodes[1].0.start().unwrap();
     rack.fleet.wait_for_state("pi-1", NodeState::Up).await.unwrap();
     rack.sequence("k3s join pi-1").await;

@@ -2,7 +2,7 @@ use clap::Args;
 use rackhaven_proto::v1::K3sCheckRequest;
 
 use super::options::NodeOptions;
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -36,5 +36,5 @@ pub(super) async fn run(args: CheckArgs, invocation: &mut Invocation) -> Result<
         options: args.options.asked(Vec::new(), Vec::new()),
         fix: args.fix,
     };
-    follow(connection.k3s_cluster().check(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().check(request), &connection, invocation).await
 }

@@ -3,7 +3,7 @@ use rackhaven_proto::model::k3s::K3sVersion;
 use rackhaven_proto::v1::K3sInitRequest;
 
 use super::options::{NodeOptions, ServerOptions};
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -42,5 +42,5 @@ pub(super) async fn run(args: InitArgs, invocation: &mut Invocation) -> Result<E
         options: args.options.asked(args.server.tls_sans, args.disable),
         fix: args.fix,
     };
-    follow(connection.k3s_cluster().init(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().init(request), &connection, invocation).await
 }

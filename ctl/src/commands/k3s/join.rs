@@ -2,7 +2,7 @@ use clap::Args;
 use rackhaven_proto::v1::K3sJoinRequest;
 
 use super::options::{NodeOptions, ServerOptions};
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -47,5 +47,5 @@ pub(super) async fn run(args: JoinArgs, invocation: &mut Invocation) -> Result<E
         options: args.options.asked(tls_sans, Vec::new()),
         fix: args.fix,
     };
-    follow(connection.k3s_cluster().join(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().join(request), &connection, invocation).await
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 use rackhaven_proto::v1::K3sLeaveRequest;
 
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::confirm::{Confirmation, place};
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
@@ -46,5 +46,5 @@ pub(super) async fn run(args: LeaveArgs, invocation: &mut Invocation) -> Result<
         forget: args.forget,
         drain_seconds: if args.no_drain { 0 } else { args.within },
     };
-    follow(connection.k3s_cluster().leave(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().leave(request), &connection, invocation).await
 }

@@ -19,7 +19,7 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::{Format, Page};
-use crate::screen;
+use crate::screen::{self, Signals};
 
 /// Asks, and shows what is heard until the end. Failed if one of the nodes did not end well.
 ///
@@ -52,6 +52,24 @@ pub(super) async fn follow(
             }
         }
     }
+}
+
+/// The same of a sequence of the controller's: Ctrl-C ends only the showing.
+///
+/// # Errors
+/// As of [`follow`].
+pub(super) async fn follow_sequence(
+    call: impl Future<Output = Result<Response<Streaming<v1::K3sProgress>>, Status>>,
+    connection: &Connection,
+    invocation: &mut Invocation,
+) -> Result<ExitStatus, CtlError> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        end = follow(call, connection, invocation) => return end,
+        () = signals.end() => {}
+    }
+    invocation.console.note("You no longer follow it. It goes on, see ctl k3s status; to end it: ctl k3s abort");
+    Ok(ExitStatus::Fine)
 }
 
 /// What is on the screen, or was told in a pipe.

@@ -1,7 +1,7 @@
 use clap::Args;
 use rackhaven_proto::v1::K3sSnapshotRequest;
 
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
@@ -28,5 +28,5 @@ pub(super) async fn run(args: SnapshotArgs, invocation: &mut Invocation) -> Resu
         name: args.name.unwrap_or_default(),
         keep: args.keep,
     };
-    follow(connection.k3s_cluster().snapshot(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().snapshot(request), &connection, invocation).await
 }

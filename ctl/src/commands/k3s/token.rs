@@ -1,7 +1,7 @@
 use clap::Subcommand;
 use rackhaven_proto::v1::K3sRotateTokenRequest;
 
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::confirm::{Confirmation, place};
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
@@ -30,5 +30,5 @@ async fn rotate(invocation: &mut Invocation) -> Result<ExitStatus, CtlError> {
     let harm = "Will give the cluster new tokens and restart K3s on its nodes, one after another. Snapshots made before \
                 can only be restored with the old server token.";
     confirmation.ask(invocation, harm, &place)?;
-    follow(connection.k3s_cluster().rotate_token(K3sRotateTokenRequest {}), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().rotate_token(K3sRotateTokenRequest {}), &connection, invocation).await
 }

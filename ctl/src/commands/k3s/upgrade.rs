@@ -2,7 +2,7 @@ use clap::Args;
 use rackhaven_proto::model::k3s::K3sVersion;
 use rackhaven_proto::v1::K3sUpgradeRequest;
 
-use super::progress::follow;
+use super::progress::follow_sequence;
 use crate::confirm::{Confirmation, place};
 use crate::error::CtlError;
 use crate::exit::ExitStatus;
@@ -36,5 +36,5 @@ pub(super) async fn run(args: UpgradeArgs, invocation: &mut Invocation) -> Resul
         version: args.version.to_string(),
         drain_seconds: if args.no_drain { 0 } else { args.within },
     };
-    follow(connection.k3s_cluster().upgrade(request), &connection, invocation).await
+    follow_sequence(connection.k3s_cluster().upgrade(request), &connection, invocation).await
 }
