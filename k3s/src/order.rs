@@ -84,7 +84,7 @@ pub fn carry_out(mut work: Work, order: &K3sOrder) -> v1::K3sNews {
     let done = match &order.task {
         K3sTask::Check { settings, fix } => {
             let purpose = Purpose::of(settings, order);
-            work.step("preflight", |work| preflight::look(work, &purpose, *fix).map(|_| Done::Unchanged(String::new())))
+            work.step("preflight", |work| preflight::check(work, &purpose, *fix))
         }
         K3sTask::Install { settings, fix, .. } => install::install(&mut work, order, settings, *fix),
         K3sTask::Remove => remove::remove(&mut work),

@@ -222,6 +222,16 @@ async fn what_was_refused_leaves_the_cluster_as_it_was() {
         let refused = ctl.fails(line, 1).await.unwrap();
         format!("{}{}", refused.out, refused.err)
     };
+    // A look says what is in the way, and not that all is well.
+    let route = rack.board(1).read("/proc/net/route");
+    rack.board(1).put("/proc/net/route", "Iface\n").unwrap();
+    for line in ["k3s check pi-1", "k3s check pi-1 --fix"] {
+        let refused = refusal(line).await;
+        assert!(refused.contains("failed") && refused.contains("default route: there is none"), "{refused}");
+    }
+    rack.board(1).put("/proc/net/route", &route).unwrap();
+    let looked = ctl.ok("k3s check master pi-1").await.unwrap();
+    assert!(!looked.contains("problem") && looked.contains("K3s can run here"), "{looked}");
     rack.add(VERSION).await;
     rack.init().await;
     let kubeconfig = rack.fleet.state().join("k3s/kubeconfig.yaml");

@@ -260,7 +260,8 @@ async fn a_raspberry_pi_is_put_right_and_booted() {
         engine.news.findings.iter().find(|finding| finding.check == check).cloned().unwrap()
     };
 
-    let looked = board.order(None, check(false)).await.unwrap().fine().unwrap();
+    let looked = board.order(None, check(false)).await.unwrap();
+    assert!(looked.report().failure.starts_with("preflight: memory cgroup: "), "{}", looked.report().failure);
     let found = of(&looked, "memory cgroup");
     assert_eq!(found.level(), Level::Problem);
     assert!(found.remedy.ends_with("/boot/firmware/cmdline.txt, and boot again: cgroup_memory=1 cgroup_enable=memory"));

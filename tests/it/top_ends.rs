@@ -79,6 +79,11 @@ impl Stage {
     }
 }
 
+/// A text wherever the terminal has broken its lines.
+fn solid(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
 /// The parent of a process, while there is one.
 fn parent(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -180,8 +185,6 @@ async fn job_control_works_as_for_any_program() {
 async fn one_that_was_stopped_draws_nothing_on_the_screen_of_the_shell() {
     let stage = Stage::set().await;
     let (_, drawer) = stage.start().await;
-    // Wherever the terminal breaks it.
-    let solid = |text: &str| text.split_whitespace().collect::<String>();
     let line = solid(&stage.fleet.ctl().line("top --interval 300ms").unwrap());
     for round in 0..4 {
         signal(drawer, Signal::SIGSTOP).unwrap();
@@ -260,7 +263,11 @@ async fn over_ssh_and_when_its_line_is_cut() {
     let context = stage.context();
     wait_for("nothing to be left", async || Ok(processes_with(&context)?.is_empty().then_some(()))).await.unwrap();
     // ssh itself gives back the settings, and says so after that: what is typed before has no end of line for the shell.
-    stage.terminal.wait_for(&["Connection to", "closed"]).await.unwrap();
+    wait_until("ssh to say so", async || {
+        stage.terminal.screen().await.is_ok_and(|screen| solid(&screen).contains("Connectionto"))
+    })
+    .await
+    .unwrap();
     // Nobody but the shell's user gives back the screen, unless the far guard had the time for it.
     if stage.terminal.modes().await.unwrap() != (false, true) {
         stage.terminal.enter("printf '\\033[?1049l\\033[?25h'").await.unwrap();

@@ -158,11 +158,11 @@ pub fn look(work: &mut Work, purpose: &Purpose, fix: bool) -> anyhow::Result<Vec
     Ok(findings)
 }
 
-/// Looks before an installation, and refuses it where K3s would not run.
+/// Looks, and fails where K3s would not run.
 ///
 /// # Errors
-/// When there is a problem, or the node must be booted first.
-pub fn for_install(work: &mut Work, purpose: &Purpose, fix: bool) -> anyhow::Result<Done> {
+/// When there is a problem.
+pub fn check(work: &mut Work, purpose: &Purpose, fix: bool) -> anyhow::Result<Done> {
     let findings = look(work, purpose, fix)?;
     let problems: Vec<&v1::K3sFinding> =
         findings.iter().filter(|finding| finding.level == i32::from(WireLevel::Problem)).collect();
@@ -173,12 +173,21 @@ pub fn for_install(work: &mut Work, purpose: &Purpose, fix: bool) -> anyhow::Res
         };
         bail!("{}: {}; {}{more}", first.check, first.text, first.remedy);
     }
-    if work.report.needs_reboot {
-        bail!("what was put right counts after the next boot only: boot the node, and say it again");
-    }
     let fixed = findings.iter().filter(|finding| finding.level == i32::from(WireLevel::Fixed));
     let fixed: Vec<&str> = fixed.map(|finding| finding.text.as_str()).collect();
     Ok(if fixed.is_empty() { Done::Unchanged("K3s can run here".to_owned()) } else { Done::Changed(fixed.join(", ")) })
+}
+
+/// Looks before an installation, and refuses it where K3s would not run now.
+///
+/// # Errors
+/// When there is a problem, or the node must be booted first.
+pub fn for_install(work: &mut Work, purpose: &Purpose, fix: bool) -> anyhow::Result<Done> {
+    let done = check(work, purpose, fix)?;
+    if work.report.needs_reboot {
+        bail!("what was put right counts after the next boot only: boot the node, and say it again");
+    }
+    Ok(done)
 }
 
 /// Findings for people.

@@ -26,7 +26,6 @@ make_base() {
 # What stands in for K3s, as the files of a release, in the folder $1.
 make_k3s() {
   local target_dir
-  rm -rf "$1"
   mkdir -p "$1"
   (cd "$root" && cargo build --quiet --locked --package rackhaven-tests --bin k3s-double)
   target_dir=$(cd "$root" && cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
