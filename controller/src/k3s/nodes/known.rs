@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::NodeFacts;
 
 /// Pods that were counted so lately are not counted again for who looks, milliseconds.
-const COUNT_HOLDS_MS: u64 = 2000;
+const COUNT_HOLDS_MS: u64 = 250;
 /// For so long a count is waited for.
 const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
