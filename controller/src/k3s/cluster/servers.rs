@@ -5,7 +5,7 @@ use rackhaven_proto::v1;
 use rackhaven_proto::v1::k3s_order::Task;
 
 use super::Sequence;
-use super::record::{Record, Secret};
+use super::record::{Member, Record, Secret};
 use super::sequence::{Outcome, ended, skipped};
 
 /// So many minor versions may be passed over at a time: none (Kubernetes's version skew policy).
@@ -47,10 +47,7 @@ impl Sequence {
     pub async fn upgrade(&self, version: &K3sVersion, drain_seconds: u32) -> Result<Vec<v1::K3sEnded>, String> {
         let mut record = self.record()?;
         may_upgrade(&record, version)?;
-        for node in record.members.keys() {
-            // Before anything is changed: all that it takes is here.
-            self.files(node, version).await.map_err(|why| format!("{node}: {why}"))?;
-        }
+        self.files_of_all(&record, |_| Ok(version.clone())).await?;
         let order = in_order(&record);
         let mut all: Vec<v1::K3sEnded> = Vec::new();
         let mut failed: Option<NodeName> = None;
@@ -112,11 +109,7 @@ impl Sequence {
         self.hindered()?;
         let mut record = self.record()?;
         let first = record.servers().first().map(|(name, ..)| (*name).clone()).ok_or("the cluster has no server")?;
-        for (node, member) in &record.members {
-            // Before anything is changed: all that it takes is here.
-            let version: K3sVersion = member.version.parse().map_err(|invalid: Invalid| invalid.to_string())?;
-            self.files(node, &version).await.map_err(|why| format!("{node}: {why}"))?;
-        }
+        self.files_of_all(&record, release).await?;
         // One that an earlier attempt began is gone on with: the cluster may have it already.
         let next = match &record.next_server_token {
             Some(next) => next.clone(),
@@ -145,9 +138,26 @@ impl Sequence {
     async fn take_over(&self, node: &NodeName) -> Outcome {
         let record = self.record()?;
         let member = record.members.get(node).ok_or("it has left the cluster meanwhile")?;
-        let version: K3sVersion = member.version.parse().map_err(|invalid: Invalid| invalid.to_string())?;
+        let version = release(member)?;
         Ok(self.install(record, node, &version, false).await?)
     }
+
+    /// Looks before anything is changed whether all that it takes is here, by the release that each member is to have.
+    async fn files_of_all(
+        &self,
+        record: &Record,
+        release: impl Fn(&Member) -> Result<K3sVersion, String>,
+    ) -> Result<(), String> {
+        for (node, member) in &record.members {
+            self.files(node, &release(member)?).await.map_err(|why| format!("{node}: {why}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The release that a member has.
+fn release(member: &Member) -> Result<K3sVersion, String> {
+    member.version.parse().map_err(|invalid: Invalid| invalid.to_string())
 }
 
 /// Whether all servers that are in the cluster have a release.
