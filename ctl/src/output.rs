@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::CtlError;
+use crate::style::Style;
 use crate::text::{cut, in_ascii, wrap};
 use crate::times::Zone;
 
@@ -48,6 +49,11 @@ impl Page {
     /// A text in lines that fit.
     pub(crate) fn wrapped(&self, text: &str) -> Vec<String> {
         self.columns.map_or_else(|| vec![text.to_owned()], |columns| wrap(text, columns))
+    }
+
+    /// The same, painted.
+    pub(crate) fn painted(&self, style: Style, text: &str) -> Vec<String> {
+        self.wrapped(text).iter().map(|line| style.paint(line, self.colour)).collect()
     }
 
     /// `drawn` in signs that the terminal has.

@@ -10,8 +10,10 @@ pub mod drain;
 /// The cluster's nodes.
 pub mod nodes;
 mod orders;
+mod progress;
 /// What runs in the cluster.
 pub mod workloads;
 
 pub use artifacts::{ArtifactError, Artifacts, Incoming};
 pub use orders::{Heard, OrderDesk};
+pub use progress::step;

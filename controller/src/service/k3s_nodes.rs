@@ -12,6 +12,7 @@ use tonic::{Response, Status};
 use super::{Answers, store_failed};
 use crate::core::Core;
 use crate::fleet::NodeView;
+use crate::k3s;
 use crate::k3s::api::{ApiError, Cluster};
 use crate::k3s::cordon::{self, By};
 use crate::k3s::drain::{Asked, Wanted, drain_by_hand};
@@ -203,10 +204,8 @@ async fn tell(sender: &Sender, step: &str, node: String, done: Result<cordon::Do
         Ended::Failed => v1::k3s_step::State::Failed,
         _ => v1::k3s_step::State::Unchanged,
     };
-    let step = v1::K3sStep { name: step.to_owned(), state: state.into(), text: text.clone(), ..v1::K3sStep::default() };
     // Whoever has gone does not want it.
-    let told = v1::K3sProgress { node: node.clone(), step: Some(step), ..v1::K3sProgress::default() };
-    let _ = sender.send(Ok(told)).await;
+    let _ = sender.send(Ok(k3s::step(&node, step, state, &text))).await;
     v1::K3sEnded { node, result: result.into(), text }
 }
 

@@ -33,7 +33,6 @@ impl Sequence {
         let is_server = member.is_server();
         may_leave(record, node)?;
         let is_last = record.members.len() == 1;
-        let mut text = String::new();
         if !is_last && member.joined {
             if !request.forget && request.drain_seconds > 0 {
                 self.drain(node, "leave", request.drain_seconds).await?;
@@ -43,11 +42,11 @@ impl Sequence {
                 self.delete(node).await?;
             }
         }
-        if !request.forget {
-            self.order(node, Task::Remove(v1::K3sRemove {}), Vec::new()).await?;
-        }
+        let mut text = String::new();
         if request.forget {
-            text = "it is only forgotten: K3s stays on it until it is reached again, or reimaged".to_owned();
+            text.push_str("it is only forgotten: K3s stays on it until it is reached again, or reimaged");
+        } else {
+            self.order(node, Task::Remove(v1::K3sRemove {}), Vec::new()).await?;
         }
         if !is_last {
             match self.delete(node).await {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::Cluster;
+use crate::k3s::step;
 
 /// Messages that wait for who listens. If there are more, the news that something is still under way is lost first.
 const QUEUE_LENGTH: usize = 256;
@@ -37,8 +38,7 @@ impl Teller {
 
     /// A node's step.
     pub fn step(&self, node: &NodeName, name: &str, state: State, text: impl Into<String>) {
-        let step = v1::K3sStep { name: name.to_owned(), state: state.into(), text: text.into(), ..Default::default() };
-        self.tell(v1::K3sProgress { node: node.to_string(), step: Some(step), ..Default::default() });
+        self.tell(step(node.as_str(), name, state, text));
     }
 
     /// What a node tells of an order, as far as it has not been told: `before` is what that was.

@@ -12,6 +12,7 @@ use super::{Drain, Ended, Rules, drive, left_in_words, refused_in_words};
 use crate::core::Core;
 use crate::k3s::api::Cluster;
 use crate::k3s::cordon::{By, Done, cordon};
+use crate::k3s::step;
 
 /// For so long an API is waited for that says nothing, milliseconds.
 const SILENCE_MS: u64 = 30_000;
@@ -128,10 +129,4 @@ pub async fn empty(
             Emptied::Failed(format!("K3s's API is silent, {count} {} left: {why}", pods_are(count)))
         }
     }
-}
-
-fn step(node: &str, name: &str, state: State, text: &str) -> v1::K3sProgress {
-    let step =
-        v1::K3sStep { name: name.to_owned(), state: state.into(), text: text.to_owned(), ..v1::K3sStep::default() };
-    v1::K3sProgress { node: node.to_owned(), step: Some(step), ..v1::K3sProgress::default() }
 }

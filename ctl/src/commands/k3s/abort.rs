@@ -31,7 +31,6 @@ pub(super) async fn run(invocation: &mut Invocation) -> Result<ExitStatus, CtlEr
 impl Report for AbortReport {
     fn render(&self, page: &Page) -> String {
         let what = self.aborted.as_ref().map(|aborted| format!(" {}", aborted.line())).unwrap_or_default();
-        let lines = page.wrapped(&format!("Aborted:{what}"));
-        lines.into_iter().map(|line| Style::Good.paint(&line, page.colour) + "\n").collect()
+        page.painted(Style::Good, &format!("Aborted:{what}")).join("\n") + "\n"
     }
 }

@@ -144,10 +144,7 @@ impl Report for StatusReport {
             _ => None,
         };
         if let Some(told) = told {
-            for line in page.wrapped(&told) {
-                drawn += &Style::Warn.paint(&line, page.colour);
-                drawn.push('\n');
-            }
+            drawn += &(page.painted(Style::Warn, &told).join("\n") + "\n");
         }
         let mut columns = vec![
             Column::left("NODE").shrinks_to(8),

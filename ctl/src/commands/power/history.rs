@@ -11,7 +11,6 @@ use crate::error::CtlError;
 use crate::exit::ExitStatus;
 use crate::invocation::Invocation;
 use crate::output::{Page, Report};
-use crate::style::Style;
 use crate::table::{Cell, Column, Table};
 use crate::units::spoken;
 
@@ -106,9 +105,9 @@ fn whole(outage: &OutageReport, page: &Page) -> String {
         Some(seconds) => format!("lasted {}: {told}", spoken(seconds as u64)),
         None => told,
     };
-    let mut head = wrapped(&format!("{what} {}{begun}, {became}", outage.number), page, style);
+    let mut head = page.painted(style, &format!("{what} {}{begun}, {became}", outage.number));
     if let Some(cause) = &outage.cause {
-        head.extend(wrapped(&format!("Cause: {cause}"), page, Style::Plain));
+        head.extend(page.wrapped(&format!("Cause: {cause}")));
     }
     let mut sections = vec![head];
     if moved(outage) {
@@ -119,9 +118,4 @@ fn whole(outage: &OutageReport, page: &Page) -> String {
         sections.push(event_table(&outage.events, page));
     }
     sections.iter().map(|lines| lines.join("\n")).collect::<Vec<_>>().join("\n\n") + "\n"
-}
-
-fn wrapped(text: &str, page: &Page, style: Style) -> Vec<String> {
-    let lines = page.wrapped(text);
-    lines.iter().map(|line| style.paint(line, page.colour)).collect()
 }

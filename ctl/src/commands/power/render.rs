@@ -46,8 +46,7 @@ pub(super) fn render_lost(report: &PowerReport, page: &Page, lost_seconds: u64, 
 /// The first line, wrapped where it must be.
 fn head(report: &PowerReport, page: &Page) -> Vec<String> {
     let (style, text) = headline(report);
-    let lines = page.wrapped(&text);
-    lines.iter().map(|line| style.paint(line, page.colour)).collect()
+    page.painted(style, &text)
 }
 
 /// All that is known; on a page with a last row, what matters most keeps its room.

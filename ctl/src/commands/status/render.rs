@@ -36,9 +36,7 @@ fn verdict_line(report: &StatusReport, page: &Page) -> Vec<String> {
         Verdict::Degraded => Style::Warn,
         Verdict::Critical => Style::Bad,
     };
-    let text = verdict_text(report);
-    let lines = page.wrapped(&text);
-    lines.iter().map(|line| style.paint(line, page.colour)).collect()
+    page.painted(style, &verdict_text(report))
 }
 
 /// Verdict and reason in a line.

@@ -26,7 +26,6 @@ fn budget(plan: &PlanReport, page: &Page) -> Vec<String> {
     let (path, margin) = (plan.critical_path_seconds as u64, plan.margin_seconds as u64);
     let need = path.saturating_add(margin);
     let nodes = count(plan.nodes().count(), "node");
-    let mut lines = Vec::new();
     let (style, first) = match plan.runtime_left_seconds.map(|left| left as u64) {
         Some(left) if left < need => (
             Style::Bad,
@@ -41,7 +40,7 @@ fn budget(plan: &PlanReport, page: &Page) -> Vec<String> {
         }
         None => (Style::Plain, format!("{nodes} go down in {}; what the battery holds is not known", spoken(path))),
     };
-    lines.extend(page.wrapped(&first).iter().map(|line| style.paint(line, page.colour)));
+    let mut lines = page.painted(style, &first);
     let sum = format!("{} critical path + {} margin = {}", spoken(path), spoken(margin), spoken(need));
     lines.push(page.fit(&format!("Budget  {sum}")));
     match plan.cut_delay_seconds {
